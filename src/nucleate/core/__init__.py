@@ -1,0 +1,25 @@
+"""Central values: frames, ragged masks, instances, label maps, outlines, run-length codes."""
+
+from __future__ import annotations
+
+from nucleate.core.frame import Frame
+from nucleate.core.instances import Instances
+from nucleate.core.label_maps import label_map_from_masks, masks_from_label_map, relabel_sequentially
+from nucleate.core.masks import Masks
+from nucleate.core.outlines import Outline, trace_outlines
+from nucleate.core.rle import Rle, decode_polygons, decode_rles, encode_rles
+
+__all__ = [
+    "Frame",
+    "Instances",
+    "Masks",
+    "Outline",
+    "Rle",
+    "decode_polygons",
+    "decode_rles",
+    "encode_rles",
+    "label_map_from_masks",
+    "masks_from_label_map",
+    "relabel_sequentially",
+    "trace_outlines",
+]

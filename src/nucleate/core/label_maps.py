@@ -1,0 +1,54 @@
+"""Instance maps: one id a pixel, 0 is background, ids are names and may have gaps."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nucleate.core.frame import Frame
+from nucleate.core.masks import Masks
+
+
+def relabel_sequentially(label_map: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the map with ids 1..n in ascending order of the old ids, and the (n,) old ids."""
+    ids, positions = np.unique(label_map, return_inverse=True)
+    positions = positions.reshape(label_map.shape).astype(np.int32)
+    if len(ids) and ids[0] == 0:
+        return positions, ids[1:].astype(np.int64)
+    return positions + np.int32(1), ids.astype(np.int64)
+
+
+def masks_from_label_map(
+    label_map: NDArray[np.integer], *, mpp: float | None = None
+) -> tuple[Masks, NDArray[np.int64]]:
+    """Return one mask an id, in ascending order of ids, and the (N,) ids.
+
+    Args:
+        label_map: (H, W) non-negative integers, 0 = background. An id in several pieces is one nucleus.
+        mpp: micrometres a pixel of the frame.
+    """
+    sequential, ids = relabel_sequentially(label_map)
+    frame = Frame(height_px=label_map.shape[0], width_px=label_map.shape[1], mpp=mpp)
+    windows, bitmaps = np.zeros((len(ids), 4), np.int32), []
+    for index, slices in enumerate(ndimage.find_objects(sequential)):
+        rows, columns = slices
+        windows[index] = (columns.start, rows.start, columns.stop, rows.stop)
+        bitmaps.append(sequential[slices] == index + 1)
+    return Masks.from_bitmaps(frame, windows, bitmaps), ids
+
+
+def label_map_from_masks(masks: Masks, priority: NDArray[np.floating] | None = None) -> NDArray[np.int32]:
+    """Return the (H, W) map in which mask i has id i + 1; the higher priority owns shared pixels.
+
+    Args:
+        masks: N masks.
+        priority: (N,) numbers, usually scores; at equal priority, and without it, the earlier mask owns.
+    """
+    label_map = np.zeros(masks.frame.shape, np.int32)
+    rank = np.zeros(len(masks)) if priority is None else np.asarray(priority, np.float64)
+    # Painted from the weakest to the strongest, the earlier of equals last.
+    for index in np.lexsort((-np.arange(len(masks)), rank)):
+        x1, y1, x2, y2 = masks.windows_xyxy[index]
+        label_map[y1:y2, x1:x2][masks.bitmap(int(index))] = index + 1
+    return label_map

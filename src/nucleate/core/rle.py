@@ -1,0 +1,73 @@
+"""COCO's run-length codes and polygons, by pycocotools; column-major, as its mask API defines them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from nucleate.core.frame import Frame
+from nucleate.core.masks import Masks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rle:
+    """One mask as COCO's compressed run-length code.
+
+    Attributes:
+        size_hw: (height_px, width_px) of the frame.
+        counts: the code, ASCII.
+    """
+
+    size_hw: tuple[int, int]
+    counts: str
+
+    def to_coco(self) -> dict[str, Any]:
+        """Return COCO's `segmentation` object."""
+        return {"size": list(self.size_hw), "counts": self.counts}
+
+
+def encode_rles(masks: Masks) -> list[Rle]:
+    """Return each mask as a run-length code of the whole frame."""
+    height_px, width_px = masks.frame.shape
+    plain: list[Any] = []
+    for index, bitmap in enumerate(masks):
+        x1, y1, x2, y2 = masks.windows_xyxy[index].tolist()
+        strip = np.zeros((x2 - x1, height_px), np.int8)
+        strip[:, y1:y2] = bitmap.T
+        flat = np.concatenate([[0], strip.reshape(-1), [0]])
+        changes = np.flatnonzero(np.diff(flat)) + x1 * height_px
+        counts = np.diff(np.concatenate([[0], changes, [height_px * width_px]]))
+        plain.append({"size": [height_px, width_px], "counts": counts.tolist()})
+    codes: list[Any] = coco_mask.frPyObjects(plain, height_px, width_px) if plain else []
+    return [Rle(size_hw=(height_px, width_px), counts=code["counts"].decode("ascii")) for code in codes]
+
+
+def decode_rles(frame: Frame, codes: Sequence[Rle]) -> Masks:
+    """Return the masks of run-length codes, cropped to their pixels.
+
+    The codes' sizes must be the frame's; `nucleate.data` checks that where files are read.
+    """
+    windows, crops = np.zeros((len(codes), 4), np.int32), []
+    for index, code in enumerate(codes):
+        coco: Any = {"size": list(code.size_hw), "counts": code.counts.encode("ascii")}
+        x, y, width, height = (int(value) for value in coco_mask.toBbox(coco))
+        crops.append(coco_mask.decode(coco)[y : y + height, x : x + width].astype(np.bool_))
+        windows[index] = (x, y, x + width, y + height)
+    return Masks.from_bitmaps(frame, windows, crops)
+
+
+def decode_polygons(frame: Frame, rings: Sequence[NDArray[np.floating]]) -> NDArray[np.bool_]:
+    """Return the (H, W) union of polygons as pycocotools rasterises them.
+
+    Args:
+        frame: the image.
+        rings: (K, 2) corners x, y each, at least 3 of them.
+    """
+    flat: list[Any] = [np.asarray(ring, np.float64).reshape(-1).tolist() for ring in rings]
+    codes = coco_mask.frPyObjects(flat, frame.height_px, frame.width_px)
+    return np.asarray(coco_mask.decode(coco_mask.merge(codes)), np.bool_)

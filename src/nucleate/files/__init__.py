@@ -1,0 +1,28 @@
+"""The disk: writes that can't be half done, one writer a folder, images read within limits."""
+
+from __future__ import annotations
+
+from nucleate.files.atomic import write_bytes, write_json, write_path, write_text
+from nucleate.files.images import (
+    ReadLimits,
+    image_size,
+    read_label_map,
+    read_rgb,
+    rgb_from_array,
+    write_image,
+)
+from nucleate.files.lock import folder_lock
+
+__all__ = [
+    "ReadLimits",
+    "folder_lock",
+    "image_size",
+    "read_label_map",
+    "read_rgb",
+    "rgb_from_array",
+    "write_bytes",
+    "write_image",
+    "write_json",
+    "write_path",
+    "write_text",
+]

@@ -1,0 +1,59 @@
+"""Files that are either whole or not there: written under another name, synced, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nucleate.errors import ResultsError
+
+
+@contextmanager
+def write_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; rename it to `path` when the block ends without an error.
+
+    The temporary name keeps the suffix (libraries choose formats by it) and the folder is made if needed.
+
+    Raises:
+        ResultsError: the folder or file can't be written (no permission, a full disk).
+    """
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise ResultsError(f"can't be written: {error.strerror or error}", path=path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes to a file, whole or not at all (see `write_path`)."""
+    with write_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with unix line ends to a file, whole or not at all (see `write_path`)."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
+    """Write a value as JSON (NaN refused, since JSON has none), whole or not at all.
+
+    Args:
+        path: the file.
+        value: dicts, lists, strings, numbers, booleans and None.
+        indent: spaces a level; None writes one compact line.
+    """
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False, separators=separators)
+    write_text(path, text + "\n")
