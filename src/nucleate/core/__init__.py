@@ -7,7 +7,7 @@ from nucleate.core.instances import Instances
 from nucleate.core.label_maps import label_map_from_masks, masks_from_label_map, relabel_sequentially
 from nucleate.core.masks import Masks
 from nucleate.core.outlines import Outline, trace_outlines
-from nucleate.core.rle import Rle, decode_polygons, decode_rles, encode_rles
+from nucleate.core.rle import Rle, decode_polygons, decode_rles, encode_rles, rle_problem
 
 __all__ = [
     "Frame",
@@ -21,5 +21,6 @@ __all__ = [
     "label_map_from_masks",
     "masks_from_label_map",
     "relabel_sequentially",
+    "rle_problem",
     "trace_outlines",
 ]

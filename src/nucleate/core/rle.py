@@ -71,3 +71,32 @@ def decode_polygons(frame: Frame, rings: Sequence[NDArray[np.floating]]) -> NDAr
     flat: list[Any] = [np.asarray(ring, np.float64).reshape(-1).tolist() for ring in rings]
     codes = coco_mask.frPyObjects(flat, frame.height_px, frame.width_px)
     return np.asarray(coco_mask.decode(coco_mask.merge(codes)), np.bool_)
+
+
+def rle_problem(code: Rle, frame: Frame) -> str | None:
+    """Return what keeps a run-length code from being a mask of the frame, None when it is one.
+
+    pycocotools itself checks neither size nor sum, and a short code leaves its pixels uninitialised.
+    """
+    if tuple(code.size_hw) != frame.shape:
+        return f"size {list(code.size_hw)} where the image has [height, width] {list(frame.shape)}"
+    if not code.counts.isascii():
+        return "counts are no ASCII run-length code"
+    runs: list[int] = []
+    value = bits = 0
+    for character in code.counts.encode("ascii"):
+        group = character - 48
+        if not 0 <= group < 64:
+            return f"counts hold {chr(character)!r}, which COCO's code does not use"
+        value |= (group & 31) << bits
+        bits += 5
+        if group & 32:
+            continue
+        if group & 16:
+            value -= 1 << bits
+        # From the fourth run on, COCO stores the difference to the run before the last.
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = bits = 0
+    if bits or min(runs, default=0) < 0 or sum(runs) != frame.height_px * frame.width_px:
+        return f"counts cover {sum(runs)} of {frame.height_px * frame.width_px} pixels"
+    return None
