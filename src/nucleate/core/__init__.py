@@ -7,7 +7,15 @@ from nucleate.core.instances import Instances
 from nucleate.core.label_maps import label_map_from_masks, masks_from_label_map, relabel_sequentially
 from nucleate.core.masks import Masks
 from nucleate.core.outlines import Outline, trace_outlines
-from nucleate.core.rle import Rle, decode_polygons, decode_rles, encode_rles, rle_problem
+from nucleate.core.rle import (
+    Rle,
+    decode_polygons,
+    decode_rles,
+    encode_polygons,
+    encode_rles,
+    rle_from_counts,
+    rle_problem,
+)
 
 __all__ = [
     "Frame",
@@ -17,10 +25,12 @@ __all__ = [
     "Rle",
     "decode_polygons",
     "decode_rles",
+    "encode_polygons",
     "encode_rles",
     "label_map_from_masks",
     "masks_from_label_map",
     "relabel_sequentially",
+    "rle_from_counts",
     "rle_problem",
     "trace_outlines",
 ]

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 from nucleate.core.frame import Frame
 from nucleate.core.masks import Masks
+from nucleate.errors import DataError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,33 @@ class Rle:
     def to_coco(self) -> dict[str, Any]:
         """Return COCO's `segmentation` object."""
         return {"size": list(self.size_hw), "counts": self.counts}
+
+
+def rle_from_counts(frame: Frame, counts: Sequence[int]) -> Rle:
+    """Return the code of plain counts (COCO's uncompressed form: background first, column by column).
+
+    Raises:
+        DataError: a count is negative or no integer, or they don't add up to the frame's pixels.
+    """
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise DataError("run lengths must be integers from 0 up")
+    if sum(counts) != frame.height_px * frame.width_px:
+        raise DataError(f"the run lengths cover {sum(counts)} of {frame.height_px * frame.width_px} pixels")
+    plain: Any = {"size": list(frame.shape), "counts": list(counts)}
+    code: Any = coco_mask.frPyObjects(plain, frame.height_px, frame.width_px)
+    return Rle(size_hw=frame.shape, counts=code["counts"].decode("ascii"))
+
+
+def encode_polygons(frame: Frame, rings: Sequence[NDArray[np.floating]]) -> Rle:
+    """Return the union of polygons, as pycocotools rasterises them, as a run-length code.
+
+    Args:
+        frame: the image.
+        rings: (K, 2) corners x, y each, at least 3 of them.
+    """
+    flat: list[Any] = [np.asarray(ring, np.float64).reshape(-1).tolist() for ring in rings]
+    merged: Any = coco_mask.merge(coco_mask.frPyObjects(flat, frame.height_px, frame.width_px))
+    return Rle(size_hw=frame.shape, counts=merged["counts"].decode("ascii"))
 
 
 def encode_rles(masks: Masks) -> list[Rle]:
@@ -68,9 +96,9 @@ def decode_polygons(frame: Frame, rings: Sequence[NDArray[np.floating]]) -> NDAr
         frame: the image.
         rings: (K, 2) corners x, y each, at least 3 of them.
     """
-    flat: list[Any] = [np.asarray(ring, np.float64).reshape(-1).tolist() for ring in rings]
-    codes = coco_mask.frPyObjects(flat, frame.height_px, frame.width_px)
-    return np.asarray(coco_mask.decode(coco_mask.merge(codes)), np.bool_)
+    code = encode_polygons(frame, rings)
+    coco: Any = {"size": list(code.size_hw), "counts": code.counts.encode("ascii")}
+    return np.asarray(coco_mask.decode(coco), np.bool_)
 
 
 def rle_problem(code: Rle, frame: Frame) -> str | None:

@@ -1,0 +1,8 @@
+"""Annotated images: sources read, data sets prepared and read back."""
+
+from __future__ import annotations
+
+from nucleate.data.coco_file import ImageRecord
+from nucleate.data.dataset import Annotations, CocoDataset, Split, available_splits, read_dataset
+
+__all__ = ["Annotations", "CocoDataset", "ImageRecord", "Split", "available_splits", "read_dataset"]
