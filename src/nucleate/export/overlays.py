@@ -25,7 +25,7 @@ PALETTE_RGB = np.array(
         (0, 235, 180),
         (255, 45, 45),
         (255, 255, 255),
-        (0, 130, 140),
+        (140, 170, 255),
     ],
     np.uint8,
 )
@@ -185,6 +185,7 @@ def _draw_label(canvas: NDArray[np.uint8], box_xyxy: NDArray[np.float32], label:
     )
     bottom = int(np.clip(bottom, text_height + baseline + 2, height_px - 1))
     cv2.rectangle(canvas, (x, bottom - text_height - baseline - 1), (x + text_width + 2, bottom), colour, cv2.FILLED)
-    ink = (0, 0, 0) if sum(colour) > 330 else (255, 255, 255)
+    # Rec. 601 luma; below it white text is easier to read than black.
+    ink = (0, 0, 0) if np.dot(colour, (0.299, 0.587, 0.114)) > 100 else (255, 255, 255)
     origin = (x + 1, bottom - baseline + 1)
     cv2.putText(canvas, label, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thickness_px, cv2.LINE_AA)

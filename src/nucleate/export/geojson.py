@@ -1,0 +1,90 @@
+"""Nuclei as GeoJSON that QuPath opens (File > Import objects), coordinates in image pixels."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry.polygon import orient
+
+from nucleate.core import Instances, Masks, trace_outlines
+from nucleate.export.overlays import PALETTE_RGB
+from nucleate.files import write_json
+
+# Namespace of the ids, so that one file and number always give one id (QuPath wants UUIDs).
+_ID_NAMESPACE = uuid.UUID("5f2d6a1e-8f0b-5c3a-9a52-3a1d7c1b6e48")
+
+
+def mask_geometry(masks: Masks, index: int) -> Polygon | MultiPolygon:
+    """Return a mask as a valid geometry along pixel edges, holes kept; empty for a mask without pixels.
+
+    Its area is the mask's number of pixels.
+    """
+    parts: list[Polygon] = []
+    for outline in trace_outlines(masks, index):
+        polygon = Polygon(outline.exterior_xy, list(outline.holes_xy))
+        # A ring that meets itself at a corner is simple for QuPath only after it's cut into several.
+        valid = polygon if polygon.is_valid else shapely.make_valid(polygon)
+        parts += [piece for piece in shapely.get_parts(valid) if isinstance(piece, Polygon)]
+    if len(parts) == 1:
+        return orient(parts[0])
+    return MultiPolygon([orient(part) for part in parts])
+
+
+def geojson_features(file: str, instances: Instances, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return one QuPath detection a nucleus that has pixels, with number, score and area as measurements.
+
+    Args:
+        file: the image, from which the ids are made.
+        instances: the nuclei.
+        class_names: the classes that `class_indices` count.
+    """
+    areas_px = instances.masks.areas_px().tolist()
+    features = []
+    for index in np.flatnonzero(instances.masks.areas_px()).tolist():
+        class_index = int(instances.class_indices[index])
+        features.append(
+            {
+                "type": "Feature",
+                "id": str(uuid.uuid5(_ID_NAMESPACE, f"{file}#{index + 1}")),
+                "geometry": _geometry_json(mask_geometry(instances.masks, index)),
+                "properties": {
+                    "objectType": "detection",
+                    "classification": {
+                        "name": class_names[class_index],
+                        "color": PALETTE_RGB[class_index % len(PALETTE_RGB)].tolist(),
+                    },
+                    "isLocked": False,
+                    "measurements": {
+                        "number": index + 1,
+                        "score": round(float(instances.scores[index]), 6),
+                        "area_px": areas_px[index],
+                    },
+                },
+            }
+        )
+    return features
+
+
+def write_geojson(path: Path, file: str, instances: Instances, class_names: Sequence[str]) -> None:
+    """Write one image's nuclei as a FeatureCollection; equal nuclei give equal bytes."""
+    write_json(path, {"type": "FeatureCollection", "features": geojson_features(file, instances, class_names)})
+
+
+def _geometry_json(geometry: Polygon | MultiPolygon) -> dict[str, Any]:
+    if isinstance(geometry, Polygon):
+        return {"type": "Polygon", "coordinates": _rings_json(geometry)}
+    return {"type": "MultiPolygon", "coordinates": [_rings_json(part) for part in geometry.geoms]}
+
+
+def _rings_json(polygon: Polygon) -> list[list[list[int]]]:
+    rings: list[NDArray[np.int64]] = [
+        np.asarray(ring.coords, np.float64).astype(np.int64) for ring in (polygon.exterior, *polygon.interiors)
+    ]
+    return [ring.tolist() for ring in rings]
