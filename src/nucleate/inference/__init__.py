@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from nucleate.inference.inputs import IMAGE_SUFFIXES, ImageInput, Source, collect_inputs
 from nucleate.inference.segmenter import Segmenter
+from nucleate.inference.segmenting import ImageInstances, InferenceSettings, LoadedImage, segment_images
+from nucleate.inference.tiling import TilingSettings
 
-__all__ = ["Segmenter"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageInput",
+    "ImageInstances",
+    "InferenceSettings",
+    "LoadedImage",
+    "Segmenter",
+    "Source",
+    "TilingSettings",
+    "collect_inputs",
+    "segment_images",
+]

@@ -1,0 +1,191 @@
+"""What shall be segmented: files, folders, patterns and arrays become one ordered list with unique names."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleate.errors import DataError
+from nucleate.files import read_rgb, rgb_from_array
+
+# What a folder or pattern is searched for; a file that is named itself may have any suffix.
+IMAGE_SUFFIXES = frozenset({".bmp", ".jp2", ".jpeg", ".jpg", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
+_HASH_BLOCK_BYTES = 2**20
+
+Source = str | Path | NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageInput:
+    """One image to segment.
+
+    Attributes:
+        name: stem of its result files, posix; holds folders where another input has the same stem.
+        file: how tables name it: `name` with the suffix.
+        path: where to read it; None for an array.
+        pixels_rgb: (H, W, 3); None for a file.
+    """
+
+    name: str
+    file: str
+    path: Path | None = None
+    pixels_rgb: NDArray[np.uint8] | None = None
+
+    @property
+    def source(self) -> str:
+        """Return what tells this input from others: the absolute path, or an array's name."""
+        return self.name if self.path is None else self.path.resolve().as_posix()
+
+    def read(self) -> NDArray[np.uint8]:
+        """Return the (H, W, 3) pixels.
+
+        Raises:
+            DataError: the file is unreadable.
+        """
+        if self.pixels_rgb is not None:
+            return self.pixels_rgb
+        assert self.path is not None  # noqa: S101 - one of the two is set
+        return read_rgb(self.path)
+
+    def sha256(self) -> str:
+        """Return the checksum of the file's bytes, or of the array.
+
+        Raises:
+            DataError: the file is unreadable.
+        """
+        digest = hashlib.sha256()
+        if self.pixels_rgb is not None:
+            digest.update(repr(self.pixels_rgb.shape).encode())
+            digest.update(self.pixels_rgb.tobytes())
+            return digest.hexdigest()
+        assert self.path is not None  # noqa: S101 - one of the two is set
+        try:
+            with self.path.open("rb") as content:
+                while block := content.read(_HASH_BLOCK_BYTES):
+                    digest.update(block)
+        except OSError as error:
+            raise DataError(f"can't be read: {error.strerror or error}", path=self.path) from error
+        return digest.hexdigest()
+
+
+def collect_inputs(sources: Source | Sequence[Source], *, leave_out: Path | None = None) -> list[ImageInput]:
+    """Return the images in the order of the sources, each once; a folder's or pattern's images sorted by path.
+
+    Args:
+        sources: files, folders (searched recursively, hidden ones left out), patterns with *, ?, [] and **
+            (expanded here, since Windows shells don't), arrays that `rgb_from_array` takes.
+        leave_out: a folder whose files are not taken: the output, which may lie inside an input folder.
+
+    Raises:
+        DataError: a source matches nothing (the first is named, and how many more), or an array is no image.
+    """
+    listed = [sources] if isinstance(sources, str | Path | np.ndarray) else list(sources)
+    if not listed:
+        raise DataError("nothing to segment: give files, folders, patterns or arrays")
+    problems: list[str] = []
+    inputs: list[ImageInput] = []
+    seen: set[str] = set()
+    arrays = sum(isinstance(source, np.ndarray) for source in listed)
+    for source in listed:
+        if isinstance(source, np.ndarray):
+            inputs.append(_array_input(source, sum(item.path is None for item in inputs) + 1, arrays))
+            continue
+        found = _expand(source, leave_out)
+        if not found:
+            problems.append(_nothing_matches(source))
+        for path in found:
+            key = os.path.normcase(path.resolve())
+            if key not in seen:
+                seen.add(key)
+                inputs.append(ImageInput(name=path.stem, file=path.name, path=path))
+    if problems:
+        more = f" (and {len(problems) - 1} more inputs without an image)" if len(problems) > 1 else ""
+        raise DataError(problems[0] + more)
+    return _with_unique_names(inputs)
+
+
+def _array_input(pixels: NDArray[Any], number: int, arrays: int) -> ImageInput:
+    name = "array" if arrays == 1 else f"array_{number:0{len(str(arrays))}d}"
+    try:
+        return ImageInput(name=name, file=name, pixels_rgb=rgb_from_array(pixels))
+    except DataError as error:
+        raise DataError(error.message, item=name) from error
+
+
+def _expand(source: str | Path, leave_out: Path | None) -> list[Path]:
+    path = Path(source).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return _images_below(path, leave_out)
+    if not glob.has_magic(str(source)):
+        return []
+    found: list[Path] = []
+    for match in sorted(Path(match) for match in glob.glob(str(path), recursive=True)):  # noqa: PTH207 - absolute too
+        if match.is_dir():
+            found += _images_below(match, leave_out)
+        elif match.suffix.lower() in IMAGE_SUFFIXES and not _is_below(match, leave_out):
+            found.append(match)
+    return found
+
+
+def _images_below(folder: Path, leave_out: Path | None) -> list[Path]:
+    found = []
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not _is_below(path, leave_out):
+            found.append(path)
+    return sorted(found)
+
+
+def _is_below(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+
+
+def _nothing_matches(source: str | Path) -> str:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return f"{source}: no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))})"
+    if glob.has_magic(str(source)):
+        return f"{source}: no image matches this pattern"
+    return f"{source}: no such file or folder"
+
+
+def _with_unique_names(inputs: Sequence[ImageInput]) -> list[ImageInput]:
+    """Return the inputs with their relative path in the name where stems collide, the suffix too where that does.
+
+    Names that differ in case alone collide: Windows and macOS keep one of such files.
+    """
+    named = list(inputs)
+    colliding = _colliding(named)
+    if colliding:
+        parents = [path.resolve().parent for item in named if (path := item.path) is not None]
+        anchors = {parent.anchor for parent in parents}
+        root = Path(os.path.commonpath(parents)) if len(anchors) == 1 else None
+        for index in colliding:
+            path = named[index].path
+            if path is None:
+                continue
+            whole = path.resolve()
+            relative = whole.relative_to(root) if root else whole.relative_to(whole.anchor)
+            named[index] = replace(named[index], name=relative.with_suffix("").as_posix(), file=relative.as_posix())
+    for index in _colliding(named):
+        named[index] = replace(named[index], name=named[index].file)
+    for index in _colliding(named)[1:]:
+        named[index] = replace(named[index], name=f"{named[index].name}_{index + 1}")
+    return named
+
+
+def _colliding(inputs: Sequence[ImageInput]) -> list[int]:
+    names = [item.name.casefold() for item in inputs]
+    counts = Counter(names)
+    return [index for index, name in enumerate(names) if counts[name] > 1]

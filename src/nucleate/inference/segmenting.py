@@ -1,0 +1,137 @@
+"""Images through a model: stain, magnification, tiles, batches, threshold; nuclei in the images' own pixels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleate.core import Frame, Instances
+from nucleate.core.stain import StainNormalisation
+from nucleate.errors import ConfigError
+from nucleate.inference.magnification import in_frame, magnified
+from nucleate.inference.segmenter import Segmenter
+from nucleate.inference.tiling import Tile, TilingSettings, merge_tiles, plan_tiles
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceSettings:
+    """How images go through a model.
+
+    Attributes:
+        score_threshold: nuclei above it are kept.
+        magnification: images are resampled by this factor before the network, the nuclei mapped back.
+        stain: normalisation of the model's training images; None where there was none.
+        tiling: in magnified pixels.
+        batch_images: most tiles a call of the network; only tiles of one size share a call, so that nothing is
+            padded and an image's result doesn't depend on its neighbours.
+    """
+
+    score_threshold: float = 0.5
+    magnification: float = 1.0
+    stain: StainNormalisation | None = None
+    tiling: TilingSettings = field(default_factory=TilingSettings)
+    batch_images: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score_threshold <= 1:
+            raise ConfigError(f"a score threshold of {self.score_threshold}: 0 to 1")
+        if not 0.05 <= self.magnification <= 20:
+            raise ConfigError(f"a magnification of {self.magnification}: 0.05 to 20")
+        if self.batch_images < 1:
+            raise ConfigError(f"batches of {self.batch_images} images: at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LoadedImage:
+    """One image on its way through.
+
+    Attributes:
+        index: the caller's number of it.
+        image_rgb: (H, W, 3), before stain normalisation and magnification.
+    """
+
+    index: int
+    image_rgb: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageInstances:
+    """One image and the nuclei found in it, by falling score, in its own pixels."""
+
+    image: LoadedImage
+    instances: Instances
+
+
+def segment_images(
+    segmenter: Segmenter, images: Iterable[LoadedImage], settings: InferenceSettings
+) -> Iterator[ImageInstances]:
+    """Yield every image's nuclei, in the images' order, as soon as its tiles are done.
+
+    Not more than the images of one batch are held at a time.
+    """
+    waiting: list[_Work] = []
+    pending: list[_Job] = []
+    for image in images:
+        work = _Work(image, settings)
+        if pending and pending[0].pixels_rgb.shape != work.jobs[0].pixels_rgb.shape:
+            _run(segmenter, pending, settings.batch_images)
+            pending = []
+        waiting.append(work)
+        pending += work.jobs
+        ready = len(pending) // settings.batch_images * settings.batch_images
+        _run(segmenter, pending[:ready], settings.batch_images)
+        pending = pending[ready:]
+        while waiting and waiting[0].is_done:
+            yield waiting.pop(0).result()
+    _run(segmenter, pending, settings.batch_images)
+    for work in waiting:
+        yield work.result()
+
+
+class _Job:
+    """One tile's pixels, and the nuclei once found."""
+
+    def __init__(self, pixels_rgb: NDArray[np.uint8]) -> None:
+        self.pixels_rgb = pixels_rgb
+        self.found: Instances | None = None
+
+
+class _Work:
+    """An image's tiles."""
+
+    def __init__(self, image: LoadedImage, settings: InferenceSettings) -> None:
+        self.image = image
+        self._settings = settings
+        pixels = image.image_rgb if settings.stain is None else settings.stain.apply(image.image_rgb)
+        pixels = magnified(pixels, settings.magnification)
+        self._frame = Frame(height_px=pixels.shape[0], width_px=pixels.shape[1])
+        self._tiles: list[Tile] = plan_tiles(self._frame, settings.tiling)
+        self.jobs = [_Job(tile.crop(pixels)) for tile in self._tiles]
+
+    @property
+    def is_done(self) -> bool:
+        return all(job.found is not None for job in self.jobs)
+
+    def result(self) -> ImageInstances:
+        found = [job.found.above(self._settings.score_threshold) for job in self.jobs if job.found is not None]
+        merged = merge_tiles(self._frame, self._tiles, found, self._settings.tiling)
+        height_px, width_px = self.image.image_rgb.shape[:2]
+        mapped = in_frame(merged, Frame(height_px=height_px, width_px=width_px))
+        instances = mapped.without_empty_masks()
+        if len(instances) < len(mapped):
+            logger.info("image %d: %d nuclei without a pixel left out", self.image.index, len(mapped) - len(instances))
+        ranked = instances.select(np.argsort(-instances.scores, kind="stable"))
+        return ImageInstances(image=self.image, instances=ranked)
+
+
+def _run(segmenter: Segmenter, jobs: list[_Job], batch_images: int) -> None:
+    for start in range(0, len(jobs), batch_images):
+        batch = jobs[start : start + batch_images]
+        for job, instances in zip(batch, segmenter.segment([job.pixels_rgb for job in batch]), strict=True):
+            job.found = instances

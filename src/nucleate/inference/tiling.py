@@ -1,0 +1,195 @@
+"""Large images as overlapping tiles, and the tiles' nuclei as one image's again."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely import STRtree, box
+
+from nucleate.core import Frame, Instances, Masks
+from nucleate.errors import ConfigError
+
+# Sides up to a quarter above the tile stay whole: a second, mostly shared tile would double the time.
+WHOLE_UP_TO = 1.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TilingSettings:
+    """How images are cut.
+
+    Attributes:
+        tile_px: side of a tile; None takes every image whole.
+        overlap_px: least shared strip of neighbouring tiles; larger than a nucleus, so that each is whole somewhere. At
+            most half a tile is used.
+        same_nucleus_iou: two tiles' nuclei at a seam that overlap by this IoU or more are one.
+    """
+
+    tile_px: int | None = None
+    overlap_px: int = 128
+    same_nucleus_iou: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.tile_px is not None and self.tile_px < 32:
+            raise ConfigError(f"tiles of {self.tile_px} px: at least 32")
+        if self.overlap_px < 0:
+            raise ConfigError(f"an overlap of {self.overlap_px} px: 0 or more")
+        if not 0 < self.same_nucleus_iou <= 1:
+            raise ConfigError(f"same_nucleus_iou {self.same_nucleus_iou}: above 0, at most 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """A window of an image, and the part of it whose nuclei are this tile's to report.
+
+    Attributes:
+        window_xyxy: half-open, image pixels.
+        owned_xyxy: inside the window; the owned parts of all tiles cover the image once.
+    """
+
+    window_xyxy: tuple[int, int, int, int]
+    owned_xyxy: tuple[float, float, float, float]
+
+    def crop(self, image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the tile's pixels, contiguous."""
+        x1, y1, x2, y2 = self.window_xyxy
+        return np.ascontiguousarray(image_rgb[y1:y2, x1:x2])
+
+
+def plan_tiles(frame: Frame, settings: TilingSettings) -> list[Tile]:
+    """Return the tiles of an image, row by row; one that covers it where neither side needs cutting.
+
+    Each side is cut by itself: an image of 31 x 2000 pixels gives tiles of 31 x `tile_px`.
+    """
+    rows = _spans(frame.height_px, settings)
+    columns = _spans(frame.width_px, settings)
+    return [
+        Tile(
+            window_xyxy=(column.start, row.start, column.stop, row.stop),
+            owned_xyxy=(column.owned_from, row.owned_from, column.owned_to, row.owned_to),
+        )
+        for row in rows
+        for column in columns
+    ]
+
+
+def merge_tiles(frame: Frame, tiles: Sequence[Tile], found: Sequence[Instances], settings: TilingSettings) -> Instances:
+    """Return the nuclei of all tiles in the image's frame, each once, by falling score.
+
+    A tile reports the nuclei whose box centre it owns. Two tiles see a nucleus at a seam a little differently: where
+    both or neither report it, the masks decide (see `TilingSettings.same_nucleus_iou`).
+
+    Args:
+        frame: the image.
+        tiles: from `plan_tiles`.
+        found: the nuclei of each tile in the tile's frame.
+        settings: as for `plan_tiles`.
+    """
+    if len(tiles) == 1:
+        return found[0]
+    seen = _in_image(frame, tiles, found)
+    tile_of = np.repeat(np.arange(len(tiles)), [len(instances) for instances in found])
+    owned_xyxy = np.array([tile.owned_xyxy for tile in tiles])[tile_of]
+    boxes = seen.boxes_xyxy.astype(np.float64)
+    centres_xy = (boxes[:, :2] + boxes[:, 2:]) / 2
+    owned = np.all((owned_xyxy[:, :2] <= centres_xy) & (centres_xy < owned_xyxy[:, 2:]), axis=1)
+    # A nucleus that its tile doesn't own and that no seam goes through is the neighbour's without doubt.
+    enters = np.all((boxes[:, :2] < owned_xyxy[:, 2:]) & (boxes[:, 2:] > owned_xyxy[:, :2]), axis=1)
+    candidates = np.flatnonzero(owned | enters)
+    cut = _cut_by_tile(seen, tiles, tile_of)
+    # Whole before cut, owned before not, the better score before the worse.
+    order = candidates[np.lexsort((candidates, -seen.scores[candidates], ~owned[candidates], cut[candidates]))]
+    rivals = _rivals(boxes, candidates, tile_of)
+    kept = np.zeros(len(seen), np.bool_)
+    for index in order.tolist():
+        if cut[index] and not owned[index]:
+            continue
+        kept[index] = not any(
+            kept[rival] and _same_nucleus(seen.masks, rival, index, settings.same_nucleus_iou, cut=bool(cut[index]))
+            for rival in rivals.get(index, ())
+        )
+    merged = seen.select(kept)
+    return merged.select(np.lexsort((merged.boxes_xyxy[:, 0], merged.boxes_xyxy[:, 1], -merged.scores)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    start: int
+    stop: int
+    owned_from: float
+    owned_to: float
+
+
+def _spans(length_px: int, settings: TilingSettings) -> list[_Span]:
+    tile_px = settings.tile_px
+    if tile_px is None or length_px <= WHOLE_UP_TO * tile_px:
+        return [_Span(start=0, stop=length_px, owned_from=-math.inf, owned_to=math.inf)]
+    overlap_px = min(settings.overlap_px, tile_px // 2)
+    count = math.ceil((length_px - overlap_px) / (tile_px - overlap_px))
+    starts = [round(index * (length_px - tile_px) / (count - 1)) for index in range(count)]
+    # Half of the shared strip each, so the owned parts never overlap.
+    seams = [(left + tile_px + right) / 2 for left, right in itertools.pairwise(starts)]
+    edges = [-math.inf, *seams, math.inf]
+    return [
+        _Span(start=start, stop=start + tile_px, owned_from=edges[index], owned_to=edges[index + 1])
+        for index, start in enumerate(starts)
+    ]
+
+
+def _in_image(frame: Frame, tiles: Sequence[Tile], found: Sequence[Instances]) -> Instances:
+    shifts = [np.array(tile.window_xyxy[:2] * 2, np.float32) for tile in tiles]
+    masks = [
+        instances.masks.moved(tile.window_xyxy[0], tile.window_xyxy[1], frame)
+        for tile, instances in zip(tiles, found, strict=True)
+    ]
+    return Instances(
+        frame=frame,
+        boxes_xyxy=np.concatenate([item.boxes_xyxy + shift for item, shift in zip(found, shifts, strict=True)]),
+        masks=Masks.concatenate(frame, masks),
+        class_indices=np.concatenate([item.class_indices for item in found]),
+        scores=np.concatenate([item.scores for item in found]),
+    )
+
+
+def _cut_by_tile(seen: Instances, tiles: Sequence[Tile], tile_of: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return for each nucleus whether its mask touches a side of its tile that lies inside the image."""
+    windows = np.array([tile.window_xyxy for tile in tiles], np.int64)
+    image = np.array([0, 0, seen.frame.width_px, seen.frame.height_px])
+    inner = windows != image
+    extents = seen.masks.cropped().windows_xyxy.astype(np.int64)
+    # Within a pixel: networks paste masks at fractions of a pixel and stop just short of the side.
+    near = np.abs(extents - windows[tile_of]) <= 1
+    return np.asarray((near & inner[tile_of]).any(axis=1) & (seen.masks.areas_px() > 0))
+
+
+def _rivals(
+    boxes_xyxy: NDArray[np.float64], candidates: NDArray[np.int64], tile_of: NDArray[np.int64]
+) -> dict[int, list[int]]:
+    """Return the candidates of other tiles whose boxes meet each candidate's."""
+    shapes = np.asarray(box(*boxes_xyxy[candidates].T), object).reshape(-1)
+    first, second = STRtree(shapes).query(shapes, predicate="intersects")
+    rivals: dict[int, list[int]] = {}
+    for index, rival in zip(candidates[first].tolist(), candidates[second].tolist(), strict=True):
+        if tile_of[index] != tile_of[rival]:
+            rivals.setdefault(index, []).append(rival)
+    return rivals
+
+
+def _same_nucleus(masks: Masks, kept: int, index: int, least_iou: float, *, cut: bool) -> bool:
+    """Return whether two masks are one nucleus; of a cut one only a part is seen, so its own area counts."""
+    first, second = masks.windows_xyxy[kept], masks.windows_xyxy[index]
+    x1, y1 = np.maximum(first[:2], second[:2])
+    x2, y2 = np.minimum(first[2:], second[2:])
+    if x1 >= x2 or y1 >= y2:
+        return False
+    shared = np.count_nonzero(
+        masks.bitmap(kept)[y1 - first[1] : y2 - first[1], x1 - first[0] : x2 - first[0]]
+        & masks.bitmap(index)[y1 - second[1] : y2 - second[1], x1 - second[0] : x2 - second[0]]
+    )
+    own = np.count_nonzero(masks.bitmap(index))
+    union = np.count_nonzero(masks.bitmap(kept)) + own - shared
+    return bool(shared >= least_iou * (own if cut else union) and shared > 0)
