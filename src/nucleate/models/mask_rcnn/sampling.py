@@ -1,0 +1,55 @@
+"""Which anchors and proposals a training step uses: chance in Detectron2's order of draws, or a given choice."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Sampler(Protocol):
+    """Chooses positives and negatives; called for the anchors of each image, then for the proposals of each."""
+
+    def sample(
+        self, positive: Tensor, negative: Tensor, *, count: int, positive_fraction: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return the chosen indices.
+
+        Args:
+            positive: (P,) candidate indices.
+            negative: (Q,) candidate indices.
+            count: how many to choose in all.
+            positive_fraction: the most of them that may be positive; negatives fill the rest.
+
+        Returns:
+            The chosen of `positive` and of `negative`, in the order in which they are used.
+        """
+        ...
+
+
+class RandomSampler:
+    """Detectron2's choice: `torch.randperm` of the positives, then of the negatives.
+
+    Args:
+        generator: source of chance; None takes torch's default one, so `torch.manual_seed` decides.
+    """
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        self._generator = generator
+
+    def sample(
+        self, positive: Tensor, negative: Tensor, *, count: int, positive_fraction: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return a random choice; see `Sampler.sample`."""
+        positive_count = min(len(positive), int(count * positive_fraction))
+        negative_count = min(len(negative), count - positive_count)
+        chosen_positive = positive[self._permutation(positive)[:positive_count]]
+        chosen_negative = negative[self._permutation(negative)[:negative_count]]
+        return chosen_positive, chosen_negative
+
+    def _permutation(self, candidates: Tensor) -> Tensor:
+        if self._generator is None:
+            return torch.randperm(len(candidates), device=candidates.device)
+        order = torch.randperm(len(candidates), generator=self._generator, device=self._generator.device)
+        return order.to(candidates.device)
