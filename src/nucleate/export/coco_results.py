@@ -13,7 +13,7 @@ import numpy as np
 
 from nucleate.core import Frame, Instances, Rle, decode_rles, encode_rles, rle_problem
 from nucleate.errors import DataError
-from nucleate.files import write_text
+from nucleate.files import write_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,9 +78,13 @@ def write_coco_results(path: Path, predictions: Iterable[ImagePredictions], *, c
 
 
 def write_records(path: Path, lines: Iterable[str]) -> None:
-    """Write JSON objects, one a string, as one JSON list with a line for each."""
-    body = ",\n".join(lines)
-    write_text(path, f"[\n{body}\n]\n" if body else "[]\n")
+    """Write JSON objects, one a string, as one JSON list with a line for each; the objects may be a stream."""
+    with write_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as text:
+        separator = "["
+        for line in lines:
+            text.write(f"{separator}\n{line}")
+            separator = ","
+        text.write("[]\n" if separator == "[" else "\n]\n")
 
 
 def read_coco_results(path: Path, frames: Mapping[int, Frame], category_ids: Sequence[int]) -> list[ImagePredictions]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nucleate.inference.inputs import IMAGE_SUFFIXES, ImageInput, Source, collect_inputs
+from nucleate.inference.segmentation import InputFailure, Segmentation, SegmentedImage
 from nucleate.inference.segmenter import Segmenter
 from nucleate.inference.segmenting import ImageInstances, InferenceSettings, LoadedImage, segment_images
 from nucleate.inference.tiling import TilingSettings
@@ -12,7 +13,10 @@ __all__ = [
     "ImageInput",
     "ImageInstances",
     "InferenceSettings",
+    "InputFailure",
     "LoadedImage",
+    "Segmentation",
+    "SegmentedImage",
     "Segmenter",
     "Source",
     "TilingSettings",

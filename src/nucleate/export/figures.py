@@ -1,0 +1,42 @@
+"""An image beside its overlay, as a matplotlib figure."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+PANEL_INCHES = 6.0
+DPI = 130
+# Wider than this, panels stand one above the other.
+WIDE = 1.6
+
+
+def side_by_side(image_rgb: NDArray[np.uint8], overlay_rgb: NDArray[np.uint8], *, titles: tuple[str, str]) -> Figure:
+    """Return a figure of two panels; no global state of matplotlib is touched, so it works without a display."""
+    height_px, width_px = image_rgb.shape[:2]
+    aspect = width_px / height_px
+    stacked = aspect > WIDE
+    panel_wh = (PANEL_INCHES, PANEL_INCHES / aspect) if aspect > 1 else (PANEL_INCHES * aspect, PANEL_INCHES)
+    panel_wh = (max(panel_wh[0], 1.5), max(panel_wh[1], 0.5) + 0.35)
+    figure = Figure(
+        figsize=(panel_wh[0] * (1 if stacked else 2) + 0.1, panel_wh[1] * (2 if stacked else 1)),
+        dpi=DPI,
+        layout="constrained",
+    )
+    panels = figure.subplots(2 if stacked else 1, 1 if stacked else 2, squeeze=False).ravel()
+    for panel, pixels, title in zip(panels, (image_rgb, overlay_rgb), titles, strict=True):
+        panel.imshow(pixels, interpolation="antialiased")
+        # A file name may hold dollar signs, which matplotlib reads as formulas.
+        panel.set_title(title, fontsize=11, loc="left", color="#333333", parse_math=False)
+        panel.set_axis_off()
+    return figure
+
+
+def figure_png(figure: Figure) -> bytes:
+    """Return the figure as PNG."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": None})
+    return content.getvalue()
