@@ -12,36 +12,52 @@ from nucleate.evaluation.average_precision import (
 from nucleate.evaluation.detectron2_text import detectron2_messages, detectron2_scores, detectron2_text
 from nucleate.evaluation.image_scores import EmptyImageRule, Scores, mean_scores, score_overlaps
 from nucleate.evaluation.matching import Overlaps, label_map_overlaps, mask_overlaps
-from nucleate.evaluation.report import evaluation_to_json, evaluation_to_markdown, write_report
+from nucleate.evaluation.pictures import ComparisonStyle, draw_side_by_side, write_pictures
+from nucleate.evaluation.report import (
+    check_same_conditions,
+    evaluation_to_json,
+    evaluation_to_markdown,
+    write_report,
+)
 from nucleate.evaluation.results import Evaluation, EvaluationSettings, GroupResult, ImageResult
-from nucleate.evaluation.standard import evaluate_predictions
+from nucleate.evaluation.results_file import FoundPredictions, read_results_file
+from nucleate.evaluation.standard import ImagePair, evaluate_predictions, of_known_classes, pair_image
 from nucleate.evaluation.threshold import ThresholdCurve, choose_score_threshold, threshold_curve
 
 __all__ = [
     "AveragePrecision",
     "AveragePrecisionScorer",
     "ClassPrecision",
+    "ComparisonStyle",
     "EmptyImageRule",
     "Evaluation",
     "EvaluationSettings",
+    "FoundPredictions",
     "GroupResult",
+    "ImagePair",
     "ImageResult",
     "Overlaps",
     "PrecisionTable",
     "Scores",
     "SizeCounts",
     "ThresholdCurve",
+    "check_same_conditions",
     "choose_score_threshold",
     "detectron2_messages",
     "detectron2_scores",
     "detectron2_text",
+    "draw_side_by_side",
     "evaluate_predictions",
     "evaluation_to_json",
     "evaluation_to_markdown",
     "label_map_overlaps",
     "mask_overlaps",
     "mean_scores",
+    "of_known_classes",
+    "pair_image",
     "score_overlaps",
     "threshold_curve",
+    "read_results_file",
+    "write_pictures",
     "write_report",
 ]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from nucleate.errors import ResultsError
 from nucleate.evaluation.average_precision import AveragePrecision, PrecisionTable
 from nucleate.evaluation.image_scores import SCORE_NAMES, Scores
-from nucleate.evaluation.results import Evaluation, GroupResult
+from nucleate.evaluation.results import Evaluation, EvaluationSettings, GroupResult
 from nucleate.files import write_json, write_text
 
 SCHEMA_VERSION = 1
 JSON_NAME = "evaluation.json"
 TABLE_NAME = "evaluation.md"
+# What makes two evaluations comparable.
+CONDITIONS = ("model", "model_fingerprint", "data_fingerprint", "split", "empty_image", "score_threshold")
 SCORE_HEADINGS = {
     "pq": "PQ",
     "sq": "SQ",
@@ -38,6 +42,32 @@ def write_report(folder: Path, evaluation: Evaluation) -> None:
     write_text(folder / TABLE_NAME, evaluation_to_markdown(evaluation))
 
 
+def check_same_conditions(folder: Path, settings: EvaluationSettings, data_fingerprint: str) -> None:
+    """Refuse a folder that holds the evaluation of another model, data set, split or other settings.
+
+    Raises:
+        ResultsError: it does.
+    """
+    path = folder / JSON_NAME
+    if not path.is_file():
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        held = {key: found[key] for key in CONDITIONS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ResultsError(
+            "no evaluation of ours: choose another --output, or --fresh replaces it", path=path
+        ) from error
+    wanted = {**asdict(settings), "data_fingerprint": data_fingerprint}
+    for key in CONDITIONS:
+        if held[key] != wanted[key]:
+            raise ResultsError(
+                f"holds an evaluation with {key} {held[key]!r}, this one has {wanted[key]!r}: choose another --output, "
+                "or --fresh replaces it",
+                path=path,
+            )
+
+
 def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
     """Return the document of docs/evaluation-schema.md; undefined scores are null."""
     settings = evaluation.settings
@@ -45,6 +75,7 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "units": "percent",
         "model": settings.model,
+        "model_fingerprint": settings.model_fingerprint,
         "data": evaluation.data,
         "data_fingerprint": evaluation.data_fingerprint,
         "split": settings.split,

@@ -22,6 +22,7 @@ class EvaluationSettings:
         empty_image: what an image without annotated and predicted nuclei scores: 100 percent (`one`, the
             published protocol's), 0 (`zero`), or nothing (`skip`).
         model: the model's name, or the results file's.
+        model_fingerprint: differs where the model's weights or the results file's content do.
         split: the part of the data set.
     """
 
@@ -29,6 +30,7 @@ class EvaluationSettings:
     score_threshold_from: str = "default"
     empty_image: EmptyImageRule = "one"
     model: str = ""
+    model_fingerprint: str = ""
     split: str = "all"
 
     def __post_init__(self) -> None:
@@ -107,3 +109,10 @@ class Evaluation:
     organs: tuple[GroupResult, ...]
     images: tuple[ImageResult, ...]
     notes: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """Return what the command line prints: Detectron2's tables of AP, then all scores by organ."""
+        from nucleate.evaluation.detectron2_text import detectron2_text
+        from nucleate.evaluation.report import evaluation_to_markdown
+
+        return f"{detectron2_text(self)}\n\n{evaluation_to_markdown(self)}"

@@ -1,0 +1,274 @@
+"""`nucleate evaluate`: a run, a model or a results file against annotations."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from nucleate.api.models import LoadedModel, load_model
+from nucleate.core import Instances
+from nucleate.core.stain import StainNormalisation
+from nucleate.data import CocoDataset, Split, available_splits, read_dataset
+from nucleate.errors import ConfigError, DataError, ResultsError
+from nucleate.evaluation import (
+    EmptyImageRule,
+    Evaluation,
+    EvaluationSettings,
+    FoundPredictions,
+    check_same_conditions,
+    detectron2_scores,
+    evaluate_predictions,
+    read_results_file,
+    write_pictures,
+    write_report,
+)
+from nucleate.export import ImagePredictions, write_coco_results
+from nucleate.files import folder_lock
+from nucleate.inference import InferenceSettings, LoadedImage, TilingSettings, segment_images
+
+logger = logging.getLogger(__name__)
+
+RESULTS_PATH = Path("inference", "coco_instances_results.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateSettings:
+    """How predictions are scored.
+
+    Attributes:
+        score: nuclei above this score count for PQ, AJI and Dice, 0 to 1; unset takes the threshold stored with the
+            model, 0.5 for a results file. AP takes every detection.
+        empty_image: what an image without annotated and predicted nuclei scores: 100 percent (one), 0 (zero), or
+            nothing (skip).
+        images: folder of the images, where it is not beside the annotations.
+        batch_images: images or tiles of one size that go through the network together.
+        fresh: replace an evaluation of other predictions, data or settings in the output folder.
+    """
+
+    score: float | None = None
+    empty_image: EmptyImageRule = "one"
+    images: Path | None = None
+    batch_images: int = 4
+    fresh: bool = False
+
+
+_WHOLE: Split = "all"
+_DEFAULT_SPLITS: tuple[Split, ...] = ("test", "val", _WHOLE)
+DEFAULT_SETTINGS = EvaluateSettings()
+
+
+def evaluate(
+    predictions: Path,
+    annotations: Path | None = None,
+    *,
+    on: Split | None = None,
+    output: Path | None = None,
+    device: str | None = None,
+    settings: EvaluateSettings = DEFAULT_SETTINGS,
+) -> Evaluation:
+    """Score predictions against annotations: AP as Detectron2 prints it, PQ, AJI and Dice, over all and by organ.
+
+    A run also gets its inference/coco_instances_results.json, and Detectron2's evaluation line in its metrics.json
+    and TensorBoard.
+
+    Args:
+        predictions: a run folder, a model's name, or a COCO results file.
+        annotations: a data set that `prepare` made, or a COCO file; unset takes the one that the run learned from.
+        on: the split; unset takes test where there is one, else val, else all.
+        output: folder for evaluation.json, evaluation.md and pictures; unset writes none.
+        device: cpu, cuda or mps; unset takes the best there is.
+        settings: score threshold, rules.
+
+    Raises:
+        ConfigError: no such model, or no data set given where none is recorded.
+        DataError: predictions and annotations don't fit.
+        ResultsError: the output holds another evaluation, or another process writes there.
+    """
+    predictions = Path(predictions)
+    part = None if annotations is None else _read_part(annotations, on, settings)
+    if predictions.is_file() or predictions.suffix == ".json":
+        if part is None:
+            raise ConfigError("a results file names no data set: give the annotations as the second argument")
+        conditions = _conditions_of_file(predictions, part, settings)
+        _check_output(output, part, conditions, settings)
+        found = read_results_file(predictions, part.dataset, part.whole)
+        evaluation = _scored(part, found, conditions)
+    else:
+        model = load_model(predictions, device)
+        part = part or _read_part(_training_data(model), on, settings)
+        conditions = _conditions_of_model(model, part, settings)
+        _check_output(output, part, conditions, settings)
+        found = _segment(model, part.dataset, settings.batch_images)
+        evaluation = _scored(part, found, conditions)
+        # A model's name is no folder: only runs keep a record.
+        if predictions.is_dir():
+            _record(predictions, part.dataset, found, evaluation)
+    if output is not None:
+        _write(output, part.dataset, found, evaluation)
+    return evaluation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Part:
+    """The split to score, and the whole data set that it comes from."""
+
+    dataset: CocoDataset
+    whole: CocoDataset
+    split: Split
+
+
+def _read_part(path: Path, on: Split | None, settings: EvaluateSettings) -> _Part:
+    splits = available_splits(path)
+    split = next((name for name in _DEFAULT_SPLITS if name in splits), _WHOLE) if on is None else on
+    dataset = read_dataset(path, split=split, images_dir=settings.images)
+    if not dataset.records:
+        raise DataError("no image to score", path=dataset.annotations_path)
+    if split == _WHOLE or _WHOLE not in splits:
+        return _Part(dataset=dataset, whole=dataset, split=split)
+    return _Part(dataset=dataset, whole=read_dataset(path, images_dir=settings.images), split=split)
+
+
+def _training_data(model: LoadedModel) -> Path:
+    if model.card.data is None:
+        raise ConfigError(f"{model.card.name!r} records no data set: give the annotations as the second argument")
+    path = Path(model.card.data.path)
+    if not path.exists():
+        raise ConfigError(f"the data set that it learned from is not at {path}: give it as the second argument")
+    return path
+
+
+def _conditions_of_file(path: Path, part: _Part, settings: EvaluateSettings) -> EvaluationSettings:
+    if not path.is_file():
+        raise DataError("no such results file", path=path)
+    return EvaluationSettings(
+        score_threshold=0.5 if settings.score is None else settings.score,
+        score_threshold_from="default for results files" if settings.score is None else "given",
+        empty_image=settings.empty_image,
+        model=path.name,
+        model_fingerprint=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+        split=part.split,
+    )
+
+
+def _conditions_of_model(model: LoadedModel, part: _Part, settings: EvaluateSettings) -> EvaluationSettings:
+    card = model.card
+    return EvaluationSettings(
+        score_threshold=card.score_threshold if settings.score is None else settings.score,
+        score_threshold_from=f"stored with the model, {card.score_threshold_from}"
+        if settings.score is None
+        else "given",
+        empty_image=settings.empty_image,
+        model=card.name,
+        model_fingerprint=model.segmenter.fingerprint,
+        split=part.split,
+    )
+
+
+def _check_output(output: Path | None, part: _Part, conditions: EvaluationSettings, settings: EvaluateSettings) -> None:
+    if output is None:
+        return
+    if output.exists() and not output.is_dir():
+        raise ResultsError("is a file: --output is a folder", path=output)
+    if not settings.fresh:
+        check_same_conditions(output, conditions, part.dataset.fingerprint)
+
+
+def _scored(part: _Part, found: FoundPredictions, conditions: EvaluationSettings) -> Evaluation:
+    evaluation = evaluate_predictions(part.dataset, found.predictions, conditions)
+    return replace(evaluation, notes=(*found.notes, *evaluation.notes))
+
+
+def _segment(model: LoadedModel, dataset: CocoDataset, batch_images: int) -> FoundPredictions:
+    """Return the model's detections with every score that it gives, classes in the data set's order."""
+    stain, notes = _stain_to_apply(model, dataset)
+    inference = InferenceSettings(
+        score_threshold=0.0,
+        stain=stain,
+        tiling=TilingSettings(tile_px=model.card.tile_px),
+        batch_images=batch_images,
+    )
+    class_map, class_notes = _class_map(model.card.class_names, dataset.class_names)
+    done = segment_images(model.segmenter, _images(dataset), inference)
+    console = Console(stderr=True)
+    predictions = [
+        ImagePredictions(
+            image_id=record.image_id, file_name=record.file_name, instances=_with_classes(image.instances, class_map)
+        )
+        for record, image in zip(
+            dataset.records,
+            track(done, "segmenting", total=len(dataset), console=console, disable=not console.is_terminal),
+            strict=True,
+        )
+    ]
+    return FoundPredictions(predictions=tuple(predictions), notes=(*notes, *class_notes))
+
+
+def _images(dataset: CocoDataset) -> Iterator[LoadedImage]:
+    for index, record in enumerate(dataset.records):
+        yield LoadedImage(index=index, image_rgb=dataset.read_image(record))
+
+
+def _stain_to_apply(model: LoadedModel, dataset: CocoDataset) -> tuple[StainNormalisation | None, tuple[str, ...]]:
+    """Return the model's normalisation unless the data set's images went through it already."""
+    learned, applied = model.card.stain, dataset.stain
+    if learned == applied:
+        return None, ()
+    if applied is None:
+        return learned, ()
+    other = "without normalisation" if learned is None else f"with another {learned.method}"
+    note = f"The data set's images are normalised ({applied.method}), the model learned from images {other}"
+    return learned, (note,)
+
+
+def _class_map(model_names: Sequence[str], data_names: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return for each class of the model the data set's class index; classes that it lacks come after its own.
+
+    By name where any name is common, else by place: a head of 6 classes often says nothing but their numbers.
+    """
+    common = set(model_names) & set(data_names)
+    places = np.arange(len(model_names))
+    if not common:
+        pairs = ", ".join(f"{ours} = {theirs}" for ours, theirs in zip(model_names, data_names, strict=False))
+        return places, (f"The model's class names are not the data set's and were taken by place: {pairs}",)
+    indices = [
+        data_names.index(name) if name in common else len(data_names) + place for place, name in enumerate(model_names)
+    ]
+    return np.array(indices, np.int64), ()
+
+
+def _with_classes(instances: Instances, class_map: NDArray[np.int64]) -> Instances:
+    return replace(instances, class_indices=class_map[instances.class_indices])
+
+
+def _record(run_folder: Path, dataset: CocoDataset, found: FoundPredictions, evaluation: Evaluation) -> None:
+    """Leave in a run what Detectron2's evaluator leaves: the results file, a line of metrics.json, TensorBoard."""
+    from nucleate.training.events import append_evaluation, read_metrics
+
+    most = max((int(image.instances.class_indices.max(initial=-1)) for image in found.predictions), default=-1) + 1
+    known = list(dataset.category_ids)
+    # Classes that the data set lacks get ids above its own, so that no detection is left out of the file.
+    extra = range(max(known, default=0) + 1, max(known, default=0) + 1 + max(0, most - len(known)))
+    with folder_lock(run_folder):
+        write_coco_results(run_folder / RESULTS_PATH, found.predictions, category_ids=[*known, *extra])
+        trained = [int(line["iteration"]) + 1 for line in read_metrics(run_folder) if "total_loss" in line]
+        append_evaluation(run_folder, detectron2_scores(evaluation), max(trained, default=0))
+
+
+def _write(output: Path, dataset: CocoDataset, found: FoundPredictions, evaluation: Evaluation) -> None:
+    with folder_lock(output):
+        missing = write_pictures(output, dataset, found.predictions, evaluation.settings.score_threshold)
+        write_report(output, evaluation)
+    if missing:
+        logger.warning(
+            "%d images are not in %s: no side-by-side pictures of them (--images names their folder)",
+            missing,
+            dataset.images_dir,
+        )
