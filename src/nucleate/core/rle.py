@@ -47,7 +47,7 @@ def rle_from_counts(frame: Frame, counts: Sequence[int]) -> Rle:
     return Rle(size_hw=frame.shape, counts=code["counts"].decode("ascii"))
 
 
-def encode_polygons(frame: Frame, rings: Sequence[NDArray[np.floating]]) -> Rle:
+def encode_polygons(frame: Frame, rings: Sequence[NDArray[np.number]]) -> Rle:
     """Return the union of polygons, as pycocotools rasterises them, as a run-length code.
 
     Args:
@@ -89,7 +89,7 @@ def decode_rles(frame: Frame, codes: Sequence[Rle]) -> Masks:
     return Masks.from_bitmaps(frame, windows, crops)
 
 
-def decode_polygons(frame: Frame, rings: Sequence[NDArray[np.floating]]) -> NDArray[np.bool_]:
+def decode_polygons(frame: Frame, rings: Sequence[NDArray[np.number]]) -> NDArray[np.bool_]:
     """Return the (H, W) union of polygons as pycocotools rasterises them.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nucleate.files.atomic import write_bytes, write_json, write_path, write_text
 from nucleate.files.images import (
     ReadLimits,
+    has_one_channel,
     image_size,
     read_label_map,
     read_rgb,
@@ -16,6 +17,7 @@ from nucleate.files.lock import folder_lock
 __all__ = [
     "ReadLimits",
     "folder_lock",
+    "has_one_channel",
     "image_size",
     "read_label_map",
     "read_rgb",

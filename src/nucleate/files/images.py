@@ -57,6 +57,21 @@ def image_size(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> tuple[int, in
     return height_px, width_px
 
 
+def has_one_channel(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> bool:
+    """Return whether a file holds one value a pixel, as label images do (a palette's index is one value).
+
+    Raises:
+        DataError: the file is missing, unreadable or above the limits.
+    """
+    image_size(path, limits)
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        with tifffile.TiffFile(path) as tiff:
+            shape = _tiff_page(tiff, path).shape
+        return len([side for side in shape if side > 1]) <= 2
+    with _open(path) as image:
+        return len(image.getbands()) == 1
+
+
 def read_rgb(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
     """Return an image as (H, W, 3) uint8 RGB: EXIF orientation applied, alpha dropped, grey repeated.
 

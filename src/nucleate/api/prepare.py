@@ -1,0 +1,374 @@
+"""`prepare`: annotated images of any source in, one COCO data set with splits and an audit out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import track
+
+from nucleate.core.stain import StainNormalisation
+from nucleate.data.assembly import (
+    AssemblySettings,
+    Candidate,
+    Normalise,
+    PreparedImage,
+    prepare_image,
+    stain_reference,
+)
+from nucleate.data.document import numbered, write_documents
+from nucleate.data.name_lists import NameList, names_of, read_name_list, unique_file_names
+from nucleate.data.report import DroppedCount, PrepareReport, SplitCount, tally
+from nucleate.data.segmentations import MaskEncoding
+from nucleate.data.sources import Dropped, Source, open_source, source_digest
+from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, group_of, make_split
+from nucleate.data.staging import staged_folder, strangers_in
+from nucleate.errors import ConfigError, DataError, ResultsError
+from nucleate.files import write_json
+
+FormatChoice = Literal["auto", "nuinsseg", "label-images", "coco"]
+
+AUDIT_NAME = "audit.json"
+OWN_NAMES = frozenset({"images", "annotations", "folds", AUDIT_NAME})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareSettings:
+    """Options of `prepare`.
+
+    Attributes:
+        format: Format of the sources; auto finds each one's own by what lies in it.
+        labels: Folder of label images for a source that holds images alone.
+        images: Folder of the images of a COCO JSON file.
+        split: Share of the images for training, such as 0.8; the rest is for validation.
+        folds: Number of folds; the one named by --fold becomes the test set, a tenth of the rest the validation set.
+        fold: Fold to test on, from 0; 0 unless given.
+        seed: Seed of folds and shares; 19 is NuInsSeg's own.
+        group: Keep images together in folds and shares by organ, by species, or by what a regular expression
+            matches in the file name.
+        only: Take only these images: a text file of names, a folds/NAME.json (its split too, unless another is
+            asked for), or the list nuinsseg-532.
+        min_area: Drop nuclei of fewer pixels than this, counted and named; 1 keeps all.
+        masks: How masks are written: auto takes polygons where they are exact and run-length codes elsewhere;
+            polygon forces polygons (holes are filled, differences counted); rle forces run-length codes.
+        resize: Short side in pixels that images and masks are resized to, aspect kept; as they are unless given.
+        normalise: Stain normalisation: macenko towards the literature's reference, reinhard towards the data
+            set's own median; pale and glass images stay as they are.
+        fresh: Replace a data set of other settings in the output folder.
+    """
+
+    format: FormatChoice = "auto"
+    labels: Path | None = None
+    images: Path | None = None
+    split: float | None = None
+    folds: int | None = None
+    fold: int | None = None
+    seed: int = 19
+    group: str | None = None
+    only: str | None = None
+    min_area: int = 1
+    masks: MaskEncoding = "auto"
+    resize: int | None = None
+    normalise: Normalise = "none"
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        if self.split is not None and not 0 < self.split < 1:
+            raise ConfigError(f"--split {self.split:g}: give the training share, between 0 and 1")
+        if self.split is not None and self.folds is not None:
+            raise ConfigError("--split and --folds exclude each other: give one of them")
+        if self.folds is not None and self.folds < 2:
+            raise ConfigError(f"--folds {self.folds}: at least 2 are needed")
+        if self.fold is not None and self.folds is None:
+            raise ConfigError("--fold says which of the --folds to test on: give --folds too")
+        if self.fold is not None and not 0 <= self.fold < (self.folds or 0):
+            raise ConfigError(f"--fold {self.fold}: folds count from 0 to {(self.folds or 0) - 1}")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"--seed {self.seed}: give 0 to {2**32 - 1}")
+        if self.min_area < 0:
+            raise ConfigError(f"--min-area {self.min_area}: give a number of pixels, 0 or more")
+        if self.resize is not None and not 16 <= self.resize <= 16384:
+            raise ConfigError(f"--resize {self.resize}: give a short side of 16 to 16384 pixels")
+        if self.group not in (None, "organ", "species"):
+            try:
+                re.compile(self.group or "")
+            except re.error as error:
+                raise ConfigError(f"--group {self.group!r}: no regular expression: {error}") from error
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the plain values that decide a data set's content."""
+        values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        del values["fresh"]
+        return values
+
+
+def prepare(sources: Sequence[Path], *, output: Path, settings: PrepareSettings = PrepareSettings()) -> PrepareReport:
+    """Make one COCO data set of annotated images: images, annotations, splits, and an audit of what was left out.
+
+    Args:
+        sources: Folders or COCO JSON files with annotated images.
+        output: Folder of the data set.
+        settings: see `PrepareSettings`.
+
+    Returns:
+        what was kept and left out; `summary()` is a text for people.
+
+    Raises:
+        DataError: a source is missing, of no known format, unsound, or no image of it can be used.
+        ConfigError: options that don't fit the sources.
+        ResultsError: the output folder holds something else, is in use, or can't be written.
+    """
+    output = Path(output)
+    opened = _open_sources(sources, settings)
+    listed = None if settings.only is None else read_name_list(settings.only)
+    recorded = {
+        "settings": settings.recorded(),
+        "sources": [
+            {"name": name, "format": source.format, "digest": source_digest(source)} for name, source in opened
+        ],
+        "only": [] if listed is None else list(listed.names),
+    }
+    complete = _existing(output, recorded, fresh=settings.fresh)
+    if complete is not None:
+        return complete
+    candidates, class_names, notes = _candidates(opened, listed)
+    with staged_folder(output) as folder:
+        stain = stain_reference(candidates, settings.normalise, short_side_px=settings.resize)
+        images, unfit = _prepare_images(candidates, folder / "images", settings, stain)
+        lists = _split(images, listed, settings)
+        splits = {"train": lists.train, "val": lists.val, "test": lists.test}
+        write_documents(folder, images, class_names=class_names, splits=splits)
+        write_json(folder / "folds" / f"{lists.name}.json", lists.to_dict(), indent=1)
+        dropped = [each for _, source in opened for each in source.left_out]
+        dropped += unfit + [each for image in images for each in image.dropped]
+        items = tally(dropped)
+        notes += _notes(images, settings)
+        report = _report(output, images, lists, items=items, notes=notes, stain=stain)
+        audit = {**recorded, "report": report.to_dict(), "left_out": items, "inexact_polygons": _inexact(images)}
+        write_json(folder / AUDIT_NAME, audit, indent=1)
+    logger.info("%s: %d images, %d nuclei", output, report.images, report.nuclei)
+    return report
+
+
+def _open_sources(sources: Sequence[Path], settings: PrepareSettings) -> list[tuple[str, Source]]:
+    """Return the sources with names that differ."""
+    if not sources:
+        raise ConfigError("no source: give at least one folder or COCO JSON file")
+    if len(sources) > 1 and (settings.labels is not None or settings.images is not None):
+        raise ConfigError("--labels and --images belong to a single source: prepare it alone, then join the data sets")
+    named: dict[str, Source] = {}
+    for path in sources:
+        source = open_source(
+            Path(path),
+            source_format=None if settings.format == "auto" else settings.format,
+            labels=settings.labels,
+            images=settings.images,
+        )
+        name, number = source.name, 2
+        while name in named:
+            name, number = f"{source.name}-{number}", number + 1
+        named[name] = source
+    return list(named.items())
+
+
+def _existing(output: Path, recorded: dict[str, Any], *, fresh: bool) -> PrepareReport | None:
+    """Return the report of a finished data set of the same settings; None where the way is free.
+
+    Raises:
+        ResultsError: the folder holds anything else and is not to be replaced.
+    """
+    if output.exists() and not output.is_dir():
+        raise ResultsError("is a file: --output names a folder", path=output)
+    if not strangers_in(output, ()):
+        return None
+    try:
+        audit = json.loads((output / AUDIT_NAME).read_text(encoding="utf-8"))
+        report = PrepareReport.from_dict(audit["report"], output)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultsError(
+            "is not empty and no data set that `prepare` made: choose another --output", path=output
+        ) from (error)
+    differing = [key for key, value in recorded.items() if audit.get(key) != value]
+    if not differing and not fresh:
+        return report
+    if not fresh:
+        what = _difference(recorded, audit, differing[0])
+        raise ResultsError(f"holds a data set of other {what}: --fresh replaces it", path=output)
+    strangers = strangers_in(output, OWN_NAMES)
+    if strangers:
+        raise ResultsError(
+            f"--fresh would delete {strangers[0]!r}, which `prepare` did not write: move it away",
+            path=output,
+        )
+    return None
+
+
+def _difference(recorded: dict[str, Any], audit: dict[str, Any], key: str) -> str:
+    before = audit.get(key)
+    if key != "settings" or not isinstance(before, dict):
+        return "sources" if key == "sources" else "images (--only)"
+    names = [name for name, value in recorded["settings"].items() if before.get(name) != value]
+    return f"settings (--{names[0].replace('_', '-')} was {before.get(names[0])})" if names else "settings"
+
+
+def _candidates(
+    opened: list[tuple[str, Source]], listed: NameList | None
+) -> tuple[list[Candidate], list[str], list[str]]:
+    """Return the chosen images in key order, the class names of all sources, and notes."""
+    class_names = list(dict.fromkeys(name for _, source in opened for name in source.class_names))
+    several = len(opened) > 1
+    pairs = [(name, source, image) for name, source in opened for image in source.images]
+    file_names = unique_file_names([(name, image.key) for name, _, image in pairs])
+    candidates = [
+        Candidate(
+            source=source,
+            image=image,
+            key=f"{name}/{image.key}" if several else image.key,
+            source_name=image.origin or name,
+            file_name=file_name,
+            class_indices=tuple(class_names.index(each) for each in source.class_names),
+        )
+        for (name, source, image), file_name in zip(pairs, file_names, strict=True)
+    ]
+    notes = [note for _, source in opened for note in source.notes]
+    if listed is not None:
+        known = [names_of(each.image.key, each.file_name) for each in candidates]
+        wanted = set(listed.names)
+        missing = listed.missing(known)
+        candidates = [each for each, names in zip(candidates, known, strict=True) if names & wanted]
+        if missing:
+            notes.append(f"--only: {len(missing)} of {len(wanted)} names are not in the sources, first {missing[0]!r}")
+        if not candidates:
+            raise DataError(f"--only: none of its {len(wanted)} names is in the sources, first {missing[0]!r}")
+    return sorted(candidates, key=lambda each: each.key), class_names, notes
+
+
+def _prepare_images(
+    candidates: list[Candidate], images_dir: Path, settings: PrepareSettings, stain: StainNormalisation | None
+) -> tuple[list[PreparedImage], list[Dropped]]:
+    console = Console(stderr=True)
+    assembly = AssemblySettings(masks=settings.masks, min_area_px=settings.min_area, short_side_px=settings.resize)
+    images: list[PreparedImage] = []
+    unfit: list[Dropped] = []
+    for candidate in track(candidates, "prepare", console=console, disable=not console.is_terminal, transient=True):
+        try:
+            images.append(prepare_image(candidate, images_dir, settings=assembly, stain=stain))
+        except DataError as error:
+            logger.warning("left out: %s", error)
+            unfit.append(Dropped(reason="image that can't be used", item=f"{candidate.key}: {error.message}"))
+    if not images:
+        raise DataError(f"none of the {len(candidates)} images can be used, first {unfit[0].item}")
+    return numbered(images), unfit
+
+
+def _split(images: list[PreparedImage], listed: NameList | None, settings: PrepareSettings) -> SplitLists:
+    if listed is not None and listed.split is not None and settings.split is None and settings.folds is None:
+        return _given_split(images, listed.split)
+    items = [
+        SplitItem(
+            key=image.key,
+            file_name=image.record.file_name,
+            stratum=image.record.organ or image.record.source,
+            group=group_of(image.key, group=settings.group, organ=image.record.organ, species=image.record.species),
+        )
+        for image in images
+    ]
+    grouping = settings.group if settings.group in (None, "organ", "species") else "pattern"
+    plan = SplitPlan(
+        share=settings.split,
+        folds=settings.folds,
+        fold=settings.fold or 0,
+        seed=settings.seed,
+        grouping=grouping or "",
+    )
+    return make_split(items, plan)
+
+
+def _given_split(images: list[PreparedImage], given: SplitLists) -> SplitLists:
+    def here(names: Sequence[str]) -> tuple[str, ...]:
+        wanted = set(names)
+        return tuple(image.record.file_name for image in images if names_of(image.key, image.record.file_name) & wanted)
+
+    return SplitLists(
+        name=given.name,
+        fold=given.fold,
+        folds=tuple(here(fold) for fold in given.folds),
+        train=here(given.train),
+        val=here(given.val),
+        test=here(given.test),
+    )
+
+
+def _notes(images: list[PreparedImage], settings: PrepareSettings) -> list[str]:
+    kinds = [nucleus.segmentation.kind for image in images for nucleus in image.nuclei]
+    notes = []
+    if "rle" in kinds:
+        notes.append(
+            f"{kinds.count('rle'):,} of {len(kinds):,} masks are run-length codes (holes, several parts):"
+            " training configs must have INPUT.MASK_FORMAT: bitmask"
+        )
+    inexact = _inexact(images)
+    if inexact:
+        largest = max(inexact.values())
+        notes.append(
+            f"--masks {settings.masks}: {len(inexact)} polygons differ from their masks, by at most {largest} px"
+        )
+    empty = sum(not image.nuclei for image in images)
+    if empty:
+        notes.append(f"{empty} images hold no nucleus")
+    return notes
+
+
+def _inexact(images: list[PreparedImage]) -> dict[str, int]:
+    return {
+        f"{image.key}: nucleus {nucleus.label_id}": nucleus.segmentation.lost_px
+        for image in images
+        for nucleus in image.nuclei
+        if nucleus.segmentation.lost_px
+    }
+
+
+def _report(
+    output: Path,
+    images: list[PreparedImage],
+    lists: SplitLists,
+    *,
+    items: dict[str, list[str]],
+    notes: list[str],
+    stain: StainNormalisation | None,
+) -> PrepareReport:
+    def count(name: str, names: Sequence[str]) -> SplitCount:
+        wanted = set(names)
+        chosen = [image for image in images if image.record.file_name in wanted]
+        return SplitCount(
+            name=name,
+            images=len(chosen),
+            nuclei=sum(len(image.nuclei) for image in chosen),
+            organs=len({image.record.organ for image in chosen if image.record.organ is not None}),
+        )
+
+    everything = count("all", [image.record.file_name for image in images])
+    parts = [count("train", lists.train), count("val", lists.val), count("test", lists.test)]
+    kinds = [nucleus.segmentation.kind for image in images for nucleus in image.nuclei]
+    return PrepareReport(
+        output=output,
+        images=everything.images,
+        nuclei=everything.nuclei,
+        organs=everything.organs,
+        split_name=lists.name,
+        splits=(everything, *(part for part in parts if part.images)),
+        dropped=tuple(DroppedCount(reason=reason, count=len(names)) for reason, names in items.items()),
+        polygons=kinds.count("polygon"),
+        rles=kinds.count("rle"),
+        stain=stain,
+        stained_images=sum(image.record.stain is not None for image in images) if stain else 0,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,203 @@
+"""One source image turned into a data set's image and annotations: resized, normalised, cleaned, encoded."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nucleate.core import Frame
+from nucleate.core.stain import StainNormalisation, fit_reinhard, median_statistics
+from nucleate.data.coco_file import ImageRecord
+from nucleate.data.resizing import resize_image, resize_masks, resized_frame
+from nucleate.data.segmentations import MaskEncoding, Segmentation, encode_segmentations
+from nucleate.data.sources import Dropped, Source, SourceImage, SourceNuclei
+from nucleate.errors import DataError
+from nucleate.files import read_rgb, write_image, write_path
+
+Normalise = Literal["none", "macenko", "reinhard"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssemblySettings:
+    """What is done to every image.
+
+    Attributes:
+        masks: how masks are written.
+        min_area_px: nuclei with fewer pixels are dropped, counted and named.
+        short_side_px: images are resized to it, None leaves them.
+    """
+
+    masks: MaskEncoding = "auto"
+    min_area_px: int = 1
+    short_side_px: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A source image that was chosen.
+
+    Attributes:
+        source: where it comes from.
+        image: which one.
+        key: its path, preceded by the source's name where there are several sources; decides every order.
+        source_name: what `images[].source` will say.
+        file_name: in the data set.
+        class_indices: the data set's class of each of the source's.
+    """
+
+    source: Source
+    image: SourceImage
+    key: str
+    source_name: str
+    file_name: str
+    class_indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedNucleus:
+    """One annotation of the data set."""
+
+    segmentation: Segmentation
+    label_id: int
+    class_index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedImage:
+    """One image of the data set, written.
+
+    Attributes:
+        key: of its candidate.
+        record: with a provisional id 0; ids are given once all images are known.
+        nuclei: in the source's order.
+        dropped: what was left out of it.
+    """
+
+    key: str
+    record: ImageRecord
+    nuclei: tuple[PreparedNucleus, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def prepare_image(
+    candidate: Candidate, images_dir: Path, *, settings: AssemblySettings, stain: StainNormalisation | None
+) -> PreparedImage:
+    """Write one image and return its annotations.
+
+    Raises:
+        DataError: image or annotation is unreadable, or their sizes differ.
+    """
+    image = candidate.image
+    pixels = read_rgb(image.path)
+    frame = Frame(height_px=pixels.shape[0], width_px=pixels.shape[1], mpp=image.mpp)
+    nuclei = candidate.source.read_nuclei(image, frame)
+    if settings.short_side_px is not None:
+        frame = resized_frame(frame, settings.short_side_px)
+    resized = resize_image(pixels, frame)
+    normalised = resized if stain is None else stain.apply(resized)
+    was_normalised = normalised is not resized
+    target = images_dir / candidate.file_name
+    if normalised is pixels and _is_plain_png(image.path):
+        with write_path(target) as temporary:
+            shutil.copyfile(image.path, temporary)
+    else:
+        write_image(target, normalised)
+    prepared, dropped = _clean(candidate, nuclei, frame, settings)
+    record = ImageRecord(
+        image_id=0,
+        file_name=candidate.file_name,
+        frame=frame,
+        organ=image.organ,
+        species=image.species,
+        source=candidate.source_name,
+        stain=stain if was_normalised else image.stain,
+    )
+    return PreparedImage(key=candidate.key, record=record, nuclei=prepared, dropped=nuclei.dropped + dropped)
+
+
+def stain_reference(
+    candidates: Iterable[Candidate], normalise: Normalise, *, short_side_px: int | None
+) -> StainNormalisation | None:
+    """Return the normalisation to apply: Macenko's towards the literature, Reinhard's towards the images' own median.
+
+    Raises:
+        DataError: an image is normalised already, or `reinhard` finds no stained image.
+    """
+    chosen = list(candidates)
+    if normalise == "none":
+        return None
+    done = next((each for each in chosen if each.image.stain is not None), None)
+    if done is not None:
+        raise DataError("is normalised already: prepare it without --normalise", path=done.key)
+    match normalise:
+        case "macenko":
+            return StainNormalisation.macenko()
+        case "reinhard":
+            fitted = [fit_reinhard(pixels) for pixels in _readable(chosen, short_side_px)]
+            statistics = [each for each in fitted if each is not None]
+            if not statistics:
+                raise DataError("--normalise reinhard: no image is stained enough to take colours from")
+            return StainNormalisation.reinhard(median_statistics(statistics))
+        case _:
+            assert_never(normalise)
+
+
+def _readable(candidates: list[Candidate], short_side_px: int | None) -> Iterable[NDArray[np.uint8]]:
+    for candidate in candidates:
+        try:
+            pixels = read_rgb(candidate.image.path)
+        except DataError:
+            # `prepare_image` meets the same error and counts it.
+            continue
+        frame = Frame(height_px=pixels.shape[0], width_px=pixels.shape[1])
+        yield pixels if short_side_px is None else resize_image(pixels, resized_frame(frame, short_side_px))
+
+
+def _clean(
+    candidate: Candidate, nuclei: SourceNuclei, frame: Frame, settings: AssemblySettings
+) -> tuple[tuple[PreparedNucleus, ...], tuple[Dropped, ...]]:
+    before = nuclei.masks.areas_px()
+    masks = resize_masks(nuclei.masks, frame)
+    areas = masks.areas_px()
+    minimum = max(1, settings.min_area_px)
+    dropped = []
+    for index in np.flatnonzero(areas < minimum):
+        if before[index] == 0:
+            reason = "nucleus without a pixel"
+        elif areas[index] == 0:
+            reason = "nucleus lost by resizing"
+        else:
+            reason = f"nucleus under {minimum} px"
+        item = f"{candidate.key}: nucleus {nuclei.label_ids[index]} ({areas[index]} px)"
+        dropped.append(Dropped(reason=reason, item=item))
+    kept = np.flatnonzero(areas >= minimum)
+    encoded = encode_segmentations(masks.select(kept), settings.masks)
+    prepared = tuple(
+        PreparedNucleus(
+            segmentation=segmentation,
+            label_id=int(nuclei.label_ids[index]),
+            class_index=candidate.class_indices[int(nuclei.class_indices[index])],
+            score=float(nuclei.scores[index]),
+        )
+        for index, segmentation in zip(kept, encoded, strict=True)
+    )
+    return prepared, tuple(dropped)
+
+
+def _is_plain_png(path: Path) -> bool:
+    if path.suffix.lower() != ".png":
+        return False
+    with Image.open(path) as image:
+        # A 16-bit RGB file opens as RGB too, but other readers would not see the same pixels in it. Its tile says
+        # so, as long as the pixels aren't loaded (which the look for EXIF does).
+        if image.format != "PNG" or image.mode != "RGB" or image.tile[0].args != "RGB":
+            return False
+        return bool(image.getexif().get(0x0112, 1) == 1)

@@ -1,0 +1,127 @@
+"""What a preparation kept and what it left out, counted and named."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nucleate.core.stain import StainNormalisation
+from nucleate.data.sources import Dropped
+
+DROPPED_NUCLEI = ("nucleus", "crowd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitCount:
+    """Numbers of one split.
+
+    Attributes:
+        name: all, train, val or test.
+        images: number of images.
+        nuclei: number of annotations.
+        organs: number of different organs, 0 where none is known.
+    """
+
+    name: str
+    images: int
+    nuclei: int
+    organs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedCount:
+    """How often something was left out for one reason.
+
+    Attributes:
+        reason: in words.
+        count: number of images, nuclei or entries.
+    """
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareReport:
+    """The outcome of `prepare`.
+
+    Attributes:
+        output: the data set's folder.
+        images: number of images.
+        nuclei: number of annotations.
+        organs: number of different organs, 0 where none is known.
+        split_name: such as `kfold-5-seed19`.
+        splits: numbers of all, train, val and test, where there are such.
+        dropped: what was left out, by reason; audit.json names each.
+        polygons: masks written as polygons.
+        rles: masks written as run-length codes.
+        stain: the normalisation applied, None for none.
+        stained_images: images that it changed.
+        notes: what a user of the data set should know.
+        already_complete: nothing was done, since the folder held this very data set.
+    """
+
+    output: Path
+    images: int
+    nuclei: int
+    organs: int
+    split_name: str
+    splits: tuple[SplitCount, ...]
+    dropped: tuple[DroppedCount, ...]
+    polygons: int
+    rles: int
+    stain: StainNormalisation | None
+    stained_images: int
+    notes: tuple[str, ...]
+    already_complete: bool = False
+
+    def summary(self) -> str:
+        """Return a short table for people."""
+        done = "already complete, nothing done" if self.already_complete else "done"
+        lines = [f"{self.output}: {done}", f"{'':8}{'images':>8}{'nuclei':>9}{'organs':>8}"]
+        lines += [
+            f"{split.name:8}{split.images:>8,}{split.nuclei:>9,}{split.organs or '-':>8}" for split in self.splits
+        ]
+        lines.append(f"split: {self.split_name}; masks: {self.polygons:,} polygons, {self.rles:,} run-length codes")
+        if self.stain is not None:
+            lines.append(f"stain: {self.stain.method}, {self.stained_images:,} of {self.images:,} images changed")
+        lines += [f"left out: {each.count:,} x {each.reason} (named in audit.json)" for each in self.dropped]
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain values that audit.json holds (the folder's place is left out: it may be moved)."""
+        plain = asdict(self)
+        del plain["output"], plain["already_complete"]
+        plain["stain"] = None if self.stain is None else self.stain.to_dict()
+        return plain
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any], output: Path) -> PrepareReport:
+        """Return what `to_dict` gave, of a folder that is complete."""
+        plain = dict(value)
+        stain = plain.pop("stain")
+        return cls(
+            output=output,
+            splits=tuple(SplitCount(**split) for split in plain.pop("splits")),
+            dropped=tuple(DroppedCount(**each) for each in plain.pop("dropped")),
+            notes=tuple(plain.pop("notes")),
+            stain=None if stain is None else StainNormalisation.from_dict(stain),
+            already_complete=True,
+            **plain,
+        )
+
+    def at(self, output: Path) -> PrepareReport:
+        """Return the same report of another folder."""
+        return replace(self, output=output)
+
+
+def tally(dropped: Sequence[Dropped]) -> dict[str, list[str]]:
+    """Return the sorted items by reason, reasons sorted too."""
+    items: dict[str, list[str]] = defaultdict(list)
+    for each in dropped:
+        items[each.reason].append(each.item)
+    return {reason: sorted(items[reason]) for reason in sorted(items)}

@@ -1,0 +1,104 @@
+"""Folders of images with label images: `images` + `labels`, a folder named for them, or pairs beside each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from nucleate.data.sources.source import Dropped, LabelledSource, SourceImage, folder_name, image_files
+from nucleate.errors import DataError, first_and_count
+from nucleate.files import has_one_channel
+
+IMAGES_FOLDER, LABELS_FOLDER = "images", "labels"
+
+Stems = dict[str, Path]
+
+
+def has_label_images(path: Path) -> bool:
+    """Return whether a folder has `images` and `labels`, or two image files of one stem beside each other."""
+    if (path / IMAGES_FOLDER).is_dir() and (path / LABELS_FOLDER).is_dir():
+        return True
+    stems = [file.stem for file in image_files(path, deep=False)]
+    return len(stems) > len(set(stems))
+
+
+def read_label_images(path: Path, *, labels: Path | None = None) -> LabelledSource:
+    """Return the images of a folder that have a label image of the same stem.
+
+    Args:
+        path: holds `images` and `labels`, or images (in subfolders too) for `labels`, or pairs such as
+            `a.png` and `a.tif` of which one has a single channel.
+        labels: the folder of label images, in the same subfolders as the images.
+
+    Raises:
+        DataError: a folder is missing, no pair is found, or two files claim the same stem.
+    """
+    problems: list[str] = []
+    if labels is not None and not labels.is_dir():
+        raise DataError("no such folder: --labels names the folder of the label images", path=labels)
+    inside = path / IMAGES_FOLDER
+    if labels is None and not (inside.is_dir() and (path / LABELS_FOLDER).is_dir()):
+        image_stems, label_stems = _pairs(path, problems)
+    else:
+        images_dir = inside if inside.is_dir() else path
+        image_stems = _stems(images_dir, problems)
+        label_stems = _stems(labels or path / LABELS_FOLDER, problems)
+        if labels is not None and labels.resolve().is_relative_to(images_dir.resolve()):
+            hidden = set(label_stems.values())
+            image_stems = {stem: file for stem, file in image_stems.items() if file not in hidden}
+    if problems:
+        raise DataError(first_and_count(problems, "the folder"), path=path)
+    images = tuple(
+        SourceImage(key=image.relative_to(path).as_posix(), path=image, annotation=label_stems[stem])
+        for stem, image in image_stems.items()
+        if stem in label_stems
+    )
+    if not images:
+        raise DataError(
+            f"no image with a label image of the same stem: {len(image_stems)} images, {len(label_stems)} label images",
+            path=path,
+        )
+    left_out = [
+        Dropped(reason="image without a label image", item=image.relative_to(path).as_posix())
+        for stem, image in image_stems.items()
+        if stem not in label_stems
+    ] + [
+        Dropped(reason="label image without an image", item=label.name)
+        for stem, label in label_stems.items()
+        if stem not in image_stems
+    ]
+    return LabelledSource(
+        name=folder_name(path),
+        format="label-images",
+        images=tuple(sorted(images, key=lambda image: image.key)),
+        left_out=tuple(left_out),
+    )
+
+
+def _stems(folder: Path, problems: list[str]) -> Stems:
+    """Return files by relative path without suffix; two files of one stem are a problem."""
+    found: Stems = {}
+    for file in image_files(folder, deep=True):
+        stem = file.relative_to(folder).with_suffix("").as_posix()
+        if stem in found:
+            problems.append(f"{found[stem].name} and {file.name} have the same stem: which one is meant?")
+        found[stem] = file
+    return found
+
+
+def _pairs(folder: Path, problems: list[str]) -> tuple[Stems, Stems]:
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for file in image_files(folder, deep=False):
+        groups[file.stem].append(file)
+    images: Stems = {}
+    labels: Stems = {}
+    for stem, files in groups.items():
+        flat = [file for file in files if len(files) > 1 and has_one_channel(file)]
+        coloured = [file for file in files if file not in flat]
+        if len(coloured) == 1:
+            images[stem] = coloured[0]
+            labels[stem] = flat[0]
+        if len(coloured) != 1 or len(flat) > 1:
+            names = ", ".join(file.name for file in files)
+            problems.append(f"{names}: one colour image and one label image (a single channel) are needed a stem")
+    return images, labels
