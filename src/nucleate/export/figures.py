@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PANEL_INCHES = 6.0
 DPI = 130
@@ -16,6 +19,9 @@ WIDE = 1.6
 
 def side_by_side(image_rgb: NDArray[np.uint8], overlay_rgb: NDArray[np.uint8], *, titles: tuple[str, str]) -> Figure:
     """Return a figure of two panels; no global state of matplotlib is touched, so it works without a display."""
+    # Imported here: it takes a second, which commands that draw nothing needn't wait for.
+    from matplotlib.figure import Figure
+
     height_px, width_px = image_rgb.shape[:2]
     aspect = width_px / height_px
     stacked = aspect > WIDE
@@ -35,8 +41,8 @@ def side_by_side(image_rgb: NDArray[np.uint8], overlay_rgb: NDArray[np.uint8], *
     return figure
 
 
-def figure_png(figure: Figure) -> bytes:
-    """Return the figure as PNG."""
+def figure_png(figure: Figure, *, dpi: int = DPI) -> bytes:
+    """Return the figure as PNG with `dpi` pixels an inch."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", metadata={"Software": None})
+    figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
     return content.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nucleate.inference.dataset_predictions import predict_dataset
 from nucleate.inference.inputs import IMAGE_SUFFIXES, ImageInput, Source, collect_inputs
 from nucleate.inference.segmentation import InputFailure, Segmentation, SegmentedImage
 from nucleate.inference.segmenter import Segmenter
@@ -21,5 +22,6 @@ __all__ = [
     "Source",
     "TilingSettings",
     "collect_inputs",
+    "predict_dataset",
     "segment_images",
 ]

@@ -53,7 +53,7 @@ class ImageInput:
         """
         if self.pixels_rgb is not None:
             return self.pixels_rgb
-        assert self.path is not None  # noqa: S101 - one of the two is set
+        assert self.path is not None
         return read_rgb(self.path)
 
     def sha256(self) -> str:
@@ -67,7 +67,7 @@ class ImageInput:
             digest.update(repr(self.pixels_rgb.shape).encode())
             digest.update(self.pixels_rgb.tobytes())
             return digest.hexdigest()
-        assert self.path is not None  # noqa: S101 - one of the two is set
+        assert self.path is not None
         try:
             with self.path.open("rb") as content:
                 while block := content.read(_HASH_BLOCK_BYTES):

@@ -6,16 +6,18 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from nucleate.core import Instances
 from nucleate.export import NucleusRow, draw_overlay, instance_map, nucleus_rows, side_by_side
 from nucleate.inference.inputs import ImageInput
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,0 +1,181 @@
+"""Files from the network: mirrors in order, resumed where the connection broke, whole and checked or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nucleate.errors import DownloadError
+
+logger = logging.getLogger(__name__)
+
+_BLOCK_BYTES = 2**18
+# Worth another try at the same address: too many requests, and the server's own trouble.
+_PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+ProgressOf = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A file that is known byte for byte.
+
+    Attributes:
+        name: for messages.
+        urls: mirrors, the first is tried first; http and https.
+        sha256: of its content, hexadecimal.
+        size_bytes: of its content; more is never taken.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadSettings:
+    """How long to try.
+
+    Attributes:
+        attempts: a mirror; a broken transfer goes on where it stopped.
+        timeout_s: without a byte.
+        wait_s: before the second attempt, doubled for each further one.
+    """
+
+    attempts: int = 3
+    timeout_s: float = 20.0
+    wait_s: float = 1.0
+
+
+DEFAULT_SETTINGS = DownloadSettings()
+
+
+def has_checksum(path: Path, sha256: str) -> bool:
+    """Return whether the file is there and its content has the checksum."""
+    if not path.is_file():
+        return False
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while block := content.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest() == sha256
+
+
+def download(
+    file: RemoteFile,
+    target: Path,
+    *,
+    settings: DownloadSettings = DEFAULT_SETTINGS,
+    progress: ProgressOf | None = None,
+) -> Path:
+    """Fetch a file unless it is there already.
+
+    What a broken transfer brought stays beside the target and the next call goes on from there.
+
+    Args:
+        file: what and where from.
+        target: where to; its folder is made.
+        settings: attempts and timeouts.
+        progress: called with (bytes so far, all bytes).
+
+    Returns:
+        The target.
+
+    Raises:
+        DownloadError: no mirror gave the file; the line says where to get it and where to put it.
+    """
+    if has_checksum(target, file.sha256):
+        return target
+    reasons: list[str] = []
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock"), timeout=600):
+            # Another process may have fetched it while this one waited.
+            if has_checksum(target, file.sha256):
+                return target
+            part = target.with_name(f".{target.name}.part")
+            for url in file.urls:
+                reason = _fetch_from(url, file, part, settings, progress)
+                if reason is None:
+                    part.replace(target)
+                    return target
+                logger.info("%s: %s", url, reason)
+                reasons.append(reason)
+    except Timeout:
+        reasons.append("another process has been fetching it for ten minutes")
+    except OSError as error:
+        raise DownloadError(f"can't be written: {error.strerror or error}", path=target) from error
+    source = file.urls[0] if file.urls else "its publisher"
+    reason = reasons[-1] if reasons else "no address is known"
+    raise DownloadError(
+        f"{file.name} could not be fetched ({reason}): get it from {source} on a machine with a network "
+        f"and put it at {target}"
+    )
+
+
+def _fetch_from(
+    url: str, file: RemoteFile, part: Path, settings: DownloadSettings, progress: ProgressOf | None
+) -> str | None:
+    """Bring the part file to the whole file; return why that failed, None when it didn't."""
+    if not url.startswith(("http://", "https://")):
+        return f"{url} is neither http nor https"
+    reason = "no attempt was made"
+    for attempt in range(settings.attempts):
+        if attempt:
+            time.sleep(settings.wait_s * 2 ** (attempt - 1))
+        try:
+            _transfer(url, file, part, settings.timeout_s, progress)
+        except urllib.error.HTTPError as error:
+            reason = f"{url} answers {error.code} {error.reason}"
+            error.close()
+            if error.code == 416:
+                part.unlink(missing_ok=True)
+            elif error.code not in _PASSING_STATUS:
+                return reason
+            continue
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            reason = f"{url}: {getattr(error, 'reason', None) or error or type(error).__name__}"
+            continue
+        size_bytes = part.stat().st_size
+        if size_bytes < file.size_bytes:
+            reason = f"{url}: broke off after {size_bytes} of {file.size_bytes} bytes"
+            continue
+        if has_checksum(part, file.sha256):
+            return None
+        # Resuming wrong bytes can't make them right.
+        part.unlink()
+        reason = f"{url} gave other content than expected (sha256 differs)"
+    return reason
+
+
+def _transfer(url: str, file: RemoteFile, part: Path, timeout_s: float, progress: ProgressOf | None) -> None:
+    done = part.stat().st_size if part.is_file() else 0
+    if done >= file.size_bytes:
+        # A whole file that was never checked, or leftovers of another one: the checksum decides.
+        return
+    headers = {"User-Agent": "nucleate", "Accept-Encoding": "identity"}
+    if done:
+        headers["Range"] = f"bytes={done}-"
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme was checked
+    with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - the scheme was checked
+        resumed = answer.status == 206 and str(answer.headers.get("Content-Range", "")).startswith(f"bytes {done}-")
+        done = done if resumed else 0
+        with part.open("ab" if resumed else "wb") as content:
+            while block := answer.read(min(_BLOCK_BYTES, file.size_bytes + 1 - done)):
+                content.write(block)
+                done += len(block)
+                if progress is not None:
+                    progress(done, file.size_bytes)
+            content.flush()
+            os.fsync(content.fileno())
