@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -64,13 +65,21 @@ def encode_rles(masks: Masks) -> list[Rle]:
     height_px, width_px = masks.frame.shape
     plain: list[Any] = []
     for index, bitmap in enumerate(masks):
-        x1, y1, x2, y2 = masks.windows_xyxy[index].tolist()
-        strip = np.zeros((x2 - x1, height_px), np.int8)
-        strip[:, y1:y2] = bitmap.T
-        flat = np.concatenate([[0], strip.reshape(-1), [0]])
-        changes = np.flatnonzero(np.diff(flat)) + x1 * height_px
-        counts = np.diff(np.concatenate([[0], changes, [height_px * width_px]]))
-        plain.append({"size": [height_px, width_px], "counts": counts.tolist()})
+        left, top = masks.windows_xyxy[index, :2].tolist()
+        columns = np.zeros((bitmap.shape[1], bitmap.shape[0] + 2), np.int8)
+        columns[:, 1:-1] = bitmap.T
+        changes = np.flatnonzero(np.diff(columns.reshape(-1)))
+        column, row = np.divmod(changes, bitmap.shape[0] + 2)
+        places = (left + column) * height_px + top + row
+        # Columns are apart here: a run that goes on at the top of the next column ends and starts at one place.
+        joined = np.zeros(len(places) + 1, np.bool_)
+        joined[1:-1] = places[1:] == places[:-1]
+        edges = places[~(joined[1:] | joined[:-1])]
+        counts = np.diff(edges, prepend=0, append=height_px * width_px).tolist()
+        # As pycocotools: no background run of no pixel at the end.
+        plain.append(
+            {"size": [height_px, width_px], "counts": counts if counts[-1] or len(counts) == 1 else counts[:-1]}
+        )
     codes: list[Any] = coco_mask.frPyObjects(plain, height_px, width_px) if plain else []
     return [Rle(size_hw=(height_px, width_px), counts=code["counts"].decode("ascii")) for code in codes]
 
@@ -81,11 +90,22 @@ def decode_rles(frame: Frame, codes: Sequence[Rle]) -> Masks:
     The codes' sizes must be the frame's; `nucleate.data` checks that where files are read.
     """
     windows, crops = np.zeros((len(codes), 4), np.int32), []
+    height_px = frame.height_px
     for index, code in enumerate(codes):
-        coco: Any = {"size": list(code.size_hw), "counts": code.counts.encode("ascii")}
-        x, y, width, height = (int(value) for value in coco_mask.toBbox(coco))
-        crops.append(coco_mask.decode(coco)[y : y + height, x : x + width].astype(np.bool_))
-        windows[index] = (x, y, x + width, y + height)
+        edges = list(accumulate(_run_lengths(code.counts)))
+        spans = [(start, stop) for start, stop in zip(edges[0::2], edges[1::2], strict=False) if stop > start]
+        if not spans:
+            crops.append(np.zeros((0, 0), np.bool_))
+            continue
+        left, right = spans[0][0] // height_px, (spans[-1][1] - 1) // height_px + 1
+        strip = np.zeros((right - left) * height_px, np.bool_)
+        for start, stop in spans:
+            strip[start - left * height_px : stop - left * height_px] = True
+        columns = strip.reshape(right - left, height_px)
+        rows = np.flatnonzero(columns.any(axis=0))
+        top, bottom = int(rows[0]), int(rows[-1]) + 1
+        crops.append(np.ascontiguousarray(columns[:, top:bottom].T))
+        windows[index] = (left, top, right, bottom)
     return Masks.from_bitmaps(frame, windows, crops)
 
 
@@ -108,14 +128,27 @@ def rle_problem(code: Rle, frame: Frame) -> str | None:
     """
     if tuple(code.size_hw) != frame.shape:
         return f"size {list(code.size_hw)} where the image has [height, width] {list(frame.shape)}"
-    if not code.counts.isascii():
-        return "counts are no ASCII run-length code"
+    try:
+        runs = _run_lengths(code.counts)
+    except ValueError as error:
+        return str(error)
+    if min(runs, default=0) < 0 or sum(runs) != frame.height_px * frame.width_px:
+        return f"counts cover {sum(runs)} of {frame.height_px * frame.width_px} pixels"
+    return None
+
+
+def _run_lengths(counts: str) -> list[int]:
+    """Return the lengths of background and mask runs in turn, background first; negative ones in damaged codes.
+
+    Raises:
+        ValueError: a character that the code does not use, or the end in the middle of a number.
+    """
     runs: list[int] = []
     value = bits = 0
-    for character in code.counts.encode("ascii"):
-        group = character - 48
+    for character in counts:
+        group = ord(character) - 48
         if not 0 <= group < 64:
-            return f"counts hold {chr(character)!r}, which COCO's code does not use"
+            raise ValueError(f"counts hold {character!r}, which COCO's code does not use")
         value |= (group & 31) << bits
         bits += 5
         if group & 32:
@@ -125,6 +158,6 @@ def rle_problem(code: Rle, frame: Frame) -> str | None:
         # From the fourth run on, COCO stores the difference to the run before the last.
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = bits = 0
-    if bits or min(runs, default=0) < 0 or sum(runs) != frame.height_px * frame.width_px:
-        return f"counts cover {sum(runs)} of {frame.height_px * frame.width_px} pixels"
-    return None
+    if bits:
+        raise ValueError("counts end in the middle of a number")
+    return runs

@@ -81,26 +81,28 @@ def label_map_overlaps(annotated: NDArray[np.integer], predicted: NDArray[np.int
         raise DataError(f"an annotated map of shape {annotated.shape} and a predicted one of {predicted.shape}")
     annotated, annotated_names = _small_ids(annotated, "annotated")
     predicted, predicted_names = _small_ids(predicted, "predicted")
-    annotated_areas, predicted_areas = np.bincount(annotated), np.bincount(predicted)
-    both = (annotated > 0) & (predicted > 0)
-    width = len(predicted_areas)
-    codes = annotated[both] * width + predicted[both]
+    height, width = int(annotated.max(initial=0)) + 1, int(predicted.max(initial=0)) + 1
+    codes = annotated * width + predicted
     # Counting needs a slot for every possible pair: sort instead where that is far more than there are pixels.
-    if len(annotated_areas) * width <= max(8 * annotated.size, 4096):
-        counts = np.bincount(codes)
+    if height * width <= max(8 * codes.size, 4096):
+        counts = np.bincount(codes, minlength=height * width)
         found = np.flatnonzero(counts)
         counts = counts[found]
     else:
         found, counts = np.unique(codes, return_counts=True)
+    rows, columns = np.divmod(found, width)
+    annotated_areas = np.bincount(rows, weights=counts, minlength=1).astype(np.int64)
+    predicted_areas = np.bincount(columns, weights=counts, minlength=1).astype(np.int64)
     annotated_ids, predicted_ids = _present(annotated_areas), _present(predicted_areas)
+    both = (rows > 0) & (columns > 0)
     return Overlaps(
         annotated_ids=annotated_ids if annotated_names is None else annotated_names,
         predicted_ids=predicted_ids if predicted_names is None else predicted_names,
         annotated_areas_px=annotated_areas[annotated_ids],
         predicted_areas_px=predicted_areas[predicted_ids],
-        annotated_indices=np.searchsorted(annotated_ids, found // width),
-        predicted_indices=np.searchsorted(predicted_ids, found % width),
-        intersections_px=counts.astype(np.int64),
+        annotated_indices=np.searchsorted(annotated_ids, rows[both]),
+        predicted_indices=np.searchsorted(predicted_ids, columns[both]),
+        intersections_px=counts[both].astype(np.int64),
     )
 
 
