@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ def write_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ResultsError(f"can't be written: {error.strerror or error}", path=path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A folder that could not be made holds no temporary file, and asking for it may fail too.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

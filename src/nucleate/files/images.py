@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +37,9 @@ class ReadLimits:
 
 DEFAULT_LIMITS = ReadLimits()
 
+# What the decoders of Pillow and tifffile raise on damaged files.
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, AttributeError, struct.error, zlib.error)
+
 
 def image_size(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> tuple[int, int]:
     """Return an image's (height_px, width_px) from its header, as `read_rgb` would give it.
@@ -42,16 +49,17 @@ def image_size(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> tuple[int, in
     """
     _check_file(path, limits)
     if path.suffix.lower() in TIFF_SUFFIXES:
-        try:
-            with tifffile.TiffFile(path) as tiff:
-                shape = _tiff_page(tiff, path).shape
-            height_px, width_px = (shape[1], shape[2]) if len(shape) == 3 and shape[0] in (3, 4) else shape[:2]
-        except (tifffile.TiffFileError, ValueError, IndexError) as error:
-            raise DataError(f"not a readable TIFF: {error}", path=path) from error
+        with _tiff_level(path) as level:
+            height_px, width_px = level.shape[1:3] if _is_planar(level.shape) else level.shape[:2]
     else:
-        with _open(path) as image:
+        with _open(path, limits) as image:
             width_px, height_px = image.size
-            if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+            try:
+                # A PNG may hold its orientation behind the pixels; Pillow then decodes them to find it.
+                orientation = image.getexif().get(0x0112, 1)
+            except _DAMAGED as error:
+                raise DataError(f"damaged image: {error}", path=path) from error
+            if orientation in (5, 6, 7, 8):
                 height_px, width_px = width_px, height_px
     _check_pixels(height_px, width_px, path, limits)
     return height_px, width_px
@@ -63,12 +71,12 @@ def has_one_channel(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> bool:
     Raises:
         DataError: the file is missing, unreadable or above the limits.
     """
-    image_size(path, limits)
+    _check_file(path, limits)
     if path.suffix.lower() in TIFF_SUFFIXES:
-        with tifffile.TiffFile(path) as tiff:
-            shape = _tiff_page(tiff, path).shape
-        return len([side for side in shape if side > 1]) <= 2
-    with _open(path) as image:
+        image_size(path, limits)
+        with _tiff_level(path) as level:
+            return len([side for side in level.shape if side > 1]) <= 2
+    with _open(path, limits) as image:
         return len(image.getbands()) == 1
 
 
@@ -80,17 +88,18 @@ def read_rgb(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[np.uint
     Raises:
         DataError: the file is missing, unreadable, above the limits, or of a type without a plain RGB meaning.
     """
-    image_size(path, limits)
+    _check_file(path, limits)
     if path.suffix.lower() in TIFF_SUFFIXES:
+        image_size(path, limits)
         pixels = _read_tiff(path)
-        if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
+        if _is_planar(pixels.shape):
             pixels = np.moveaxis(pixels, 0, -1)
     else:
-        with _open(path) as image:
+        with _open(path, limits) as image:
             try:
                 upright = ImageOps.exif_transpose(image)
-                pixels = np.asarray(upright.convert("RGB") if upright.mode not in ("I", "F", "I;16") else upright)
-            except (OSError, ValueError, SyntaxError) as error:
+                pixels = np.asarray(upright if upright.mode[0] in "IF" else upright.convert("RGB"))
+            except _DAMAGED as error:
                 raise DataError(f"damaged image: {error}", path=path) from error
     return rgb_from_array(pixels, path)
 
@@ -125,14 +134,15 @@ def read_label_map(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[n
     Raises:
         DataError: the file is missing, unreadable, above the limits, in colour, not integer, or negative.
     """
-    image_size(path, limits)
+    _check_file(path, limits)
     if path.suffix.lower() in TIFF_SUFFIXES:
+        image_size(path, limits)
         labels = _read_tiff(path)
     else:
-        with _open(path) as image:
+        with _open(path, limits) as image:
             try:
                 labels = np.asarray(image)
-            except (OSError, ValueError, SyntaxError) as error:
+            except _DAMAGED as error:
                 raise DataError(f"damaged image: {error}", path=path) from error
     labels = np.squeeze(labels)
     if labels.ndim != 2:
@@ -170,37 +180,52 @@ def _check_pixels(height_px: int, width_px: int, path: Path, limits: ReadLimits)
         raise DataError(f"{width_px} x {height_px} pixels, above the limit of {limits.max_pixels}", path=path)
 
 
-def _open(path: Path) -> Image.Image:
-    # Pillow's own bomb warning comes after ours: `image_size` has checked the header against the limits.
+def _open(path: Path, limits: ReadLimits) -> Image.Image:
+    # Pillow's own bomb warning has another limit than ours, which is checked on the header.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            return Image.open(path)
+            image = Image.open(path)
         except UnidentifiedImageError as error:
             raise DataError("not an image that Pillow can read", path=path) from error
-        except (OSError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
+        except (*_DAMAGED, Image.DecompressionBombError) as error:
             raise DataError(f"unreadable image: {error}", path=path) from error
+    try:
+        _check_pixels(image.height, image.width, path, limits)
+    except DataError:
+        image.close()
+        raise
+    return image
 
 
-def _tiff_page(tiff: tifffile.TiffFile, path: Path) -> Any:
-    if not tiff.series:
-        raise DataError("the TIFF holds no image", path=path)
-    return tiff.series[0].levels[0]
+def _is_planar(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[0] in (3, 4) and shape[2] not in (3, 4)
 
 
-def _read_tiff(path: Path) -> NDArray[Any]:
+@contextmanager
+def _tiff_level(path: Path) -> Iterator[Any]:
+    """Give the first page of a TIFF; whatever its reader raises on damage becomes a DataError."""
     try:
         with tifffile.TiffFile(path) as tiff:
-            return np.asarray(_tiff_page(tiff, path).asarray())
-    except DataError:
-        raise
-    except ImportError as error:
-        raise DataError(
-            "this TIFF compression needs the package imagecodecs: `pip install imagecodecs`", path=path
-        ) from error
-    except (tifffile.TiffFileError, ValueError, IndexError, OSError, RuntimeError, KeyError) as error:
-        if "imagecodecs" in str(error):
+            if not tiff.series:
+                raise DataError("the TIFF holds no image", path=path)
+            yield tiff.series[0].levels[0]
+    except (
+        *_DAMAGED,
+        tifffile.TiffFileError,
+        ImportError,
+        RuntimeError,
+        TypeError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
+        if isinstance(error, ImportError) or "imagecodecs" in str(error):
             raise DataError(
                 "this TIFF compression needs the package imagecodecs: `pip install imagecodecs`", path=path
             ) from error
         raise DataError(f"damaged TIFF: {error}", path=path) from error
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    with _tiff_level(path) as level:
+        return np.asarray(level.asarray())
