@@ -116,9 +116,7 @@ def decode_polygons(frame: Frame, rings: Sequence[NDArray[np.number]]) -> NDArra
         frame: the image.
         rings: (K, 2) corners x, y each, at least 3 of them.
     """
-    code = encode_polygons(frame, rings)
-    coco: Any = {"size": list(code.size_hw), "counts": code.counts.encode("ascii")}
-    return np.asarray(coco_mask.decode(coco), np.bool_)
+    return decode_rles(frame, [encode_polygons(frame, rings)]).full(0)
 
 
 def rle_problem(code: Rle, frame: Frame) -> str | None:

@@ -254,16 +254,21 @@ def _segmentation(value: Any, frame: Frame) -> tuple[NDArray[np.float64], ...] |
         raise DataError("segmentation.counts must be a list or a string")
     if not isinstance(value, list) or not value:
         raise DataError("no segmentation: a list of polygons or a run-length code is needed, a box is not enough")
-    return tuple(_ring(ring) for ring in value)
+    return tuple(_ring(ring, frame) for ring in value)
 
 
-def _ring(ring: Any) -> NDArray[np.float64]:
+def _ring(ring: Any, frame: Frame) -> NDArray[np.float64]:
     if not isinstance(ring, list) or len(ring) < 6 or len(ring) % 2:
         found = f"{len(ring)} numbers" if isinstance(ring, list) else repr(ring)[:40]
         raise DataError(f"a polygon is x, y of at least 3 corners, found {found}")
     if not all(_is_number(number) for number in ring):
         raise DataError("a polygon has a coordinate that is not a number")
-    return np.array(ring, np.float64).reshape(-1, 2)
+    corners_xy = np.array(ring, np.float64).reshape(-1, 2)
+    # pycocotools walks along every edge, so that one corner far away would take all memory.
+    side_px = max(frame.shape)
+    if corners_xy.min() < -side_px or corners_xy.max() > 2 * side_px:
+        raise DataError(f"a polygon reaches far out of the image of {frame.width_px} x {frame.height_px}")
+    return corners_xy
 
 
 def _box(value: Any) -> tuple[float, float, float, float] | None:
