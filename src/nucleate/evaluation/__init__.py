@@ -6,6 +6,7 @@ from nucleate.evaluation.average_precision import (
     AveragePrecision,
     AveragePrecisionScorer,
     ClassPrecision,
+    Kind,
     PrecisionTable,
     SizeCounts,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "GroupResult",
     "ImagePair",
     "ImageResult",
+    "Kind",
     "Overlaps",
     "PrecisionTable",
     "Scores",
