@@ -20,7 +20,7 @@ from nucleate.inference.magnification import in_frame, magnified
 
 REGION_NAME = "CMU-1-Small-Region.png"
 # Level-0 pixels: epidermis, a hair follicle and dermis with inflammation; chosen by eye.
-REGION_XY = (660, 1680)
+REGION_XY = (610, 1800)
 REGION_SIDE_PX = 1024
 # Median equivalent diameter of the region's nuclei at 0.499 um/px: their dark cores measured 10 px (500 components
 # of a local threshold), outlines by eye lie half a pixel further out.

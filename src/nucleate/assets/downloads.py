@@ -137,7 +137,7 @@ def _fetch_from(
         try:
             _transfer(url, file, part, settings.timeout_s, progress)
         except urllib.error.HTTPError as error:
-            reason = f"{url} answers {error.code} {error.reason}"
+            reason = f"the server answers {error.code} {error.reason}"
             error.close()
             if error.code == 416:
                 part.unlink(missing_ok=True)
@@ -145,17 +145,17 @@ def _fetch_from(
                 return reason
             continue
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = f"{url}: {getattr(error, 'reason', None) or error or type(error).__name__}"
+            reason = str(getattr(error, "reason", None) or error or type(error).__name__)
             continue
         size_bytes = part.stat().st_size
         if size_bytes < file.size_bytes:
-            reason = f"{url}: broke off after {size_bytes} of {file.size_bytes} bytes"
+            reason = f"the transfer broke off after {size_bytes} of {file.size_bytes} bytes"
             continue
         if has_checksum(part, file.sha256):
             return None
         # Resuming wrong bytes can't make them right.
         part.unlink()
-        reason = f"{url} gave other content than expected (sha256 differs)"
+        reason = "the server gave other content than expected, the sha256 differs"
     return reason
 
 

@@ -129,7 +129,7 @@ def line_thickness_px(instances: Instances) -> int:
     """Return a line thickness that is seen when the whole image fills a screen, and leaves small nuclei visible."""
     sides = instances.boxes_xyxy[:, 2:] - instances.boxes_xyxy[:, :2]
     by_nucleus = float(np.median(sides.mean(axis=1))) / 8 if len(instances) else np.inf
-    by_image = max(instances.frame.shape) / 1000
+    by_image = max(instances.frame.shape) / 1400
     return max(1, round(min(by_image, by_nucleus)))
 
 

@@ -74,7 +74,9 @@ class ResultsFolder:
         self._journal = self._state / "journal.jsonl"
         if fresh:
             self._remove_all()
-        self._check_settings(json.loads(json.dumps(settings)))
+        else:
+            self._check_settings(json.loads(json.dumps(settings)))
+        write_json(self._state / "settings.json", settings, indent=1)
         self._finished = self._read_journal()
 
     @property
@@ -176,7 +178,6 @@ class ResultsFolder:
             )
         if any((self.folder / name).exists() for name in (COCO_NAME, MAPS_FOLDER, OVERLAYS_FOLDER)):
             raise ResultsError(f"holds results of unknown settings: {remedy}", path=self.folder)
-        write_json(path, settings, indent=1)
 
     def _read_journal(self) -> dict[str, FinishedImage]:
         finished: dict[str, FinishedImage] = {}
