@@ -13,6 +13,7 @@ from nucleate.models.mask_rcnn.prediction import PredictionSettings, instances_i
 from nucleate.models.mask_rcnn.preprocessing import network_image, resize_image, resized_size_hw
 from nucleate.models.mask_rcnn.roi_heads import Detections
 from nucleate.models.mask_rcnn.sampling import RandomSampler, Sampler
+from nucleate.models.mask_rcnn.segmenter import MaskRCNNSegmenter
 from nucleate.models.mask_rcnn.settings import MaskRCNNSettings
 from nucleate.models.mask_rcnn.solver import (
     ClipSettings,
@@ -23,6 +24,7 @@ from nucleate.models.mask_rcnn.solver import (
     lr_factor,
     parameter_groups,
 )
+from nucleate.models.mask_rcnn.stored_networks import config_beside, find_weights, load_network
 from nucleate.models.mask_rcnn.training_targets import (
     BitMasks,
     PolygonMasks,
@@ -38,6 +40,7 @@ __all__ = [
     "EfficientNetLite0",
     "ImageBatch",
     "MaskRCNN",
+    "MaskRCNNSegmenter",
     "MaskRCNNSettings",
     "ParameterGroup",
     "PolygonMasks",
@@ -50,9 +53,12 @@ __all__ = [
     "TrainingMetrics",
     "build_optimizer",
     "clip_gradients",
+    "config_beside",
     "fill_frozen_statistics",
+    "find_weights",
     "instances_in_frame",
     "load_imagenet_weights",
+    "load_network",
     "lr_factor",
     "network_image",
     "parameter_groups",

@@ -37,7 +37,7 @@ def fill_frozen_statistics(network: MaskRCNN, images: Sequence[Tensor]) -> int:
 
 
 def _fill(norm: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    assert isinstance(norm, FrozenBatchNorm)  # noqa: S101 - only frozen norms get this hook
+    assert isinstance(norm, FrozenBatchNorm)
     variance, mean = torch.var_mean(inputs[0].float(), dim=(0, 2, 3), correction=0)
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(variance)

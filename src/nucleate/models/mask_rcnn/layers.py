@@ -48,7 +48,7 @@ class FrozenBatchNorm(nn.Module):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
         shape = (1, -1, 1, 1)
-        return x * scale.reshape(shape).to(x.dtype) + shift.reshape(shape).to(x.dtype)
+        return (x * scale.reshape(shape).to(x.dtype)).add_(shift.reshape(shape).to(x.dtype))
 
     @classmethod
     def frozen(cls, norm: nn.BatchNorm2d) -> FrozenBatchNorm:

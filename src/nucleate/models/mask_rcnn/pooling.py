@@ -42,10 +42,8 @@ def pool_boxes(
     images = torch.cat([torch.full((len(own), 1), float(index)) for index, own in enumerate(boxes_xyxy)])
     rois = torch.cat((images.to(boxes), boxes), dim=1)
     levels = pyramid_level(boxes)
-    first = features[0]
-    pooled = first.new_zeros((len(boxes), first.shape[1], resolution_px, resolution_px))
-    for level in range(_FINEST_LEVEL, _COARSEST_LEVEL + 1):
-        index = level - _FINEST_LEVEL
+    order, pooled = [], []
+    for index, level in enumerate(range(_FINEST_LEVEL, _COARSEST_LEVEL + 1)):
         rows = torch.nonzero(levels == level)[:, 0]
         # An empty level is pooled too: its features then have a gradient (zero) as in Detectron2.
         seen = roi_align(
@@ -56,5 +54,6 @@ def pool_boxes(
             sampling_ratio=sampling_ratio,
             aligned=True,
         )
-        pooled = pooled.index_put((rows,), seen.to(pooled.dtype))
-    return pooled
+        order.append(rows)
+        pooled.append(seen)
+    return torch.cat(pooled).index_select(0, torch.argsort(torch.cat(order)))
