@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nucleate.api import demo as demo_module
 from nucleate.api.demo import REGION_SIDE_PX, REGION_XY, demo, demo_with, read_region
 from nucleate.api.models import LoadedModel
 from nucleate.errors import DataError
@@ -58,8 +58,8 @@ def test_model_of_unknown_scale_gets_the_region_as_it_is(slide: Path, tmp_path: 
 
 
 def test_demo_finds_the_slide_and_loads_the_model(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_module, "find_sample_slide", lambda given: slide)
-    monkeypatch.setattr(demo_module, "load_model", lambda model, device: ink_model(None))
+    monkeypatch.setattr(sys.modules["nucleate.api.demo"], "find_sample_slide", lambda given: slide)
+    monkeypatch.setattr(sys.modules["nucleate.api.demo"], "load_model", lambda model, device: ink_model(None))
     assert demo(output=tmp_path / "demo").picture == tmp_path / "demo" / "demo.png"
 
 

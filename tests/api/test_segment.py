@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from nucleate.api import segment as segment_module
 from nucleate.api.models import LoadedModel
 from nucleate.api.segment import SegmentSettings, segment, segment_with
 from nucleate.core import Instances, masks_from_label_map
@@ -326,7 +326,7 @@ def test_segment_loads_the_named_model(monkeypatch: pytest.MonkeyPatch, tmp_path
         asked.extend([model, device])
         return ink_model()
 
-    monkeypatch.setattr(segment_module, "load_model", load)
+    monkeypatch.setattr(sys.modules["nucleate.api.segment"], "load_model", load)
     assert len(segment(THREE, model="ink", device="cpu")[0]) == 3
     assert asked == ["ink", "cpu"]
 

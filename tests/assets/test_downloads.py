@@ -186,5 +186,13 @@ def test_folder_that_cant_be_made_is_named(tmp_path: Path) -> None:
         download(remote(), tmp_path / "file" / "slide.svs")
 
 
+def test_file_without_a_stated_checksum_is_taken_when_it_is_whole(tmp_path: Path, mirrors: list[Mirror]) -> None:
+    mirrors.append(Mirror("break", "whole"))
+    (tmp_path / ".slide.svs.part").write_bytes(b"of another version")
+    file = RemoteFile(name="slide.svs", urls=(mirrors[0].url,))
+    assert download(file, tmp_path / "slide.svs", settings=QUICK).read_bytes() == CONTENT
+    assert mirrors[0].ranges == [None, "bytes=50000-"]
+
+
 def test_checksum_of_a_missing_file_is_wrong(tmp_path: Path) -> None:
     assert not has_checksum(tmp_path / "nothing", SHA256)

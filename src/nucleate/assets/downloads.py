@@ -28,19 +28,19 @@ ProgressOf = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """A file that is known byte for byte.
+    """A file on the network.
 
     Attributes:
         name: for messages.
         urls: mirrors, the first is tried first; http and https.
-        sha256: of its content, hexadecimal.
-        size_bytes: of its content; more is never taken.
+        sha256: of its content, hexadecimal; None where its publisher states none: then only its length is checked.
+        size_bytes: of its content; None takes what the server says.
     """
 
     name: str
     urls: tuple[str, ...]
-    sha256: str
-    size_bytes: int
+    sha256: str | None = None
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +61,12 @@ class DownloadSettings:
 DEFAULT_SETTINGS = DownloadSettings()
 
 
-def has_checksum(path: Path, sha256: str) -> bool:
-    """Return whether the file is there and its content has the checksum."""
+def has_checksum(path: Path, sha256: str | None) -> bool:
+    """Return whether the file is there and its content has the checksum, None being any content."""
     if not path.is_file():
         return False
+    if sha256 is None:
+        return True
     digest = hashlib.sha256()
     with path.open("rb") as content:
         while block := content.read(_BLOCK_BYTES):
@@ -87,7 +89,7 @@ def download(
         file: what and where from.
         target: where to; its folder is made.
         settings: attempts and timeouts.
-        progress: called with (bytes so far, all bytes).
+        progress: called with (bytes so far, all bytes or 0 while unknown).
 
     Returns:
         The target.
@@ -131,11 +133,14 @@ def _fetch_from(
     if not url.startswith(("http://", "https://")):
         return f"{url} is neither http nor https"
     reason = "no attempt was made"
+    if file.sha256 is None:
+        # Nothing could tell the leftovers of another version of the file.
+        part.unlink(missing_ok=True)
     for attempt in range(settings.attempts):
         if attempt:
             time.sleep(settings.wait_s * 2 ** (attempt - 1))
         try:
-            _transfer(url, file, part, settings.timeout_s, progress)
+            whole_bytes = _transfer(url, file, part, settings.timeout_s, progress)
         except urllib.error.HTTPError as error:
             reason = f"the server answers {error.code} {error.reason}"
             error.close()
@@ -148,8 +153,8 @@ def _fetch_from(
             reason = str(getattr(error, "reason", None) or error or type(error).__name__)
             continue
         size_bytes = part.stat().st_size
-        if size_bytes < file.size_bytes:
-            reason = f"the transfer broke off after {size_bytes} of {file.size_bytes} bytes"
+        if whole_bytes is not None and size_bytes < whole_bytes:
+            reason = f"the transfer broke off after {size_bytes} of {whole_bytes} bytes"
             continue
         if has_checksum(part, file.sha256):
             return None
@@ -159,11 +164,12 @@ def _fetch_from(
     return reason
 
 
-def _transfer(url: str, file: RemoteFile, part: Path, timeout_s: float, progress: ProgressOf | None) -> None:
+def _transfer(url: str, file: RemoteFile, part: Path, timeout_s: float, progress: ProgressOf | None) -> int | None:
+    """Append to the part file what is missing; return how many bytes the whole file has, None where nobody says."""
     done = part.stat().st_size if part.is_file() else 0
-    if done >= file.size_bytes:
+    if file.size_bytes is not None and done >= file.size_bytes:
         # A whole file that was never checked, or leftovers of another one: the checksum decides.
-        return
+        return file.size_bytes
     headers = {"User-Agent": "nucleate", "Accept-Encoding": "identity"}
     if done:
         headers["Range"] = f"bytes={done}-"
@@ -171,11 +177,20 @@ def _transfer(url: str, file: RemoteFile, part: Path, timeout_s: float, progress
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - the scheme was checked
         resumed = answer.status == 206 and str(answer.headers.get("Content-Range", "")).startswith(f"bytes {done}-")
         done = done if resumed else 0
+        length = str(answer.headers.get("Content-Length", ""))
+        told_bytes = done + int(length) if length.isdigit() else None
+        whole_bytes = told_bytes if file.size_bytes is None else file.size_bytes
         with part.open("ab" if resumed else "wb") as content:
-            while block := answer.read(min(_BLOCK_BYTES, file.size_bytes + 1 - done)):
+            while block := answer.read(_next_block_bytes(done, file.size_bytes)):
                 content.write(block)
                 done += len(block)
                 if progress is not None:
-                    progress(done, file.size_bytes)
+                    progress(done, whole_bytes or 0)
             content.flush()
             os.fsync(content.fileno())
+    return whole_bytes
+
+
+def _next_block_bytes(done: int, size_bytes: int | None) -> int:
+    # One byte more than the file has is enough to see that it is another one.
+    return _BLOCK_BYTES if size_bytes is None else min(_BLOCK_BYTES, size_bytes + 1 - done)
