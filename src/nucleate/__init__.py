@@ -1,5 +1,45 @@
-"""Nuclei instance segmentation in H&E histology, from annotation to predictions."""
+"""Nuclei instance segmentation in H&E histology, from annotation to predictions.
+
+>>> import nucleate
+>>> result = nucleate.segment("image.png")
+>>> figure = result[0].plot()
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nucleate.api import (
+        EvaluateSettings,
+        PrepareSettings,
+        SegmentSettings,
+        demo,
+        evaluate,
+        load_model,
+        prepare,
+        segment,
+        train,
+    )
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "EvaluateSettings",
+    "PrepareSettings",
+    "SegmentSettings",
+    "demo",
+    "evaluate",
+    "load_model",
+    "prepare",
+    "segment",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first asked for: `import nucleate.core` must not pull in everything above it.
+    if name in __all__:
+        return getattr(importlib.import_module("nucleate.api"), name)
+    raise AttributeError(f"module 'nucleate' has no attribute {name!r}")

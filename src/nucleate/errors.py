@@ -37,6 +37,10 @@ class CheckpointError(NucleateError):
     """Weights that can't be read, don't fit the network or aren't safe to load."""
 
 
+class TrainingError(NucleateError):
+    """A training that can't go on: diverged, or asked to resume where nothing stands."""
+
+
 class DownloadError(NucleateError):
     """A file that could not be fetched, or whose checksum differs."""
 

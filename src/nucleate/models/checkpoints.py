@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,14 +140,26 @@ def load_matching(network: nn.Module, weights: StoredWeights) -> MatchingReport:
     return MatchingReport(loaded=tuple(fitting), left_out=tuple(left_out), not_stored=not_stored)
 
 
-def _read_torch_file(path: Path) -> dict[str, Tensor]:
+def read_torch_file(path: Path) -> Any:
+    """Return what torch saved in a file, read without running anything in it.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds more than tensors and plain values.
+    """
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of pickle protocols that it may not read; whether it could is what follows.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = "not read: it holds more than tensors, or is no checkpoint of torch"
         raise CheckpointError(reason, path=path) from error
     except (RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
         raise CheckpointError(f"is no readable checkpoint ({type(error).__name__})", path=path) from error
+
+
+def _read_torch_file(path: Path) -> dict[str, Tensor]:
+    stored = read_torch_file(path)
     model = stored.get("model", stored) if isinstance(stored, Mapping) else stored
     if not isinstance(model, Mapping):
         raise CheckpointError(f"holds a {type(model).__name__}, not named tensors", path=path)

@@ -1,0 +1,25 @@
+"""One function a command: wiring, and the settings that the command line flattens."""
+
+from __future__ import annotations
+
+from nucleate.api.demo import DemoReport, demo
+from nucleate.api.evaluate import EvaluateSettings, evaluate
+from nucleate.api.models import LoadedModel, load_model
+from nucleate.api.prepare import PrepareSettings, prepare
+from nucleate.api.segment import SegmentSettings, segment
+from nucleate.api.train import TrainReport, train
+
+__all__ = [
+    "DemoReport",
+    "EvaluateSettings",
+    "LoadedModel",
+    "PrepareSettings",
+    "SegmentSettings",
+    "TrainReport",
+    "demo",
+    "evaluate",
+    "load_model",
+    "prepare",
+    "segment",
+    "train",
+]

@@ -1,0 +1,134 @@
+"""`nucleate train`: a data set and a recipe in, a run folder out."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from nucleate.assets.weights import find_weights
+from nucleate.errors import MissingExtraError
+from nucleate.files import folder_lock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainReport:
+    """What a training left.
+
+    Attributes:
+        run_folder: where everything is.
+        iterations: done in all.
+        total_loss: of the last iteration.
+        scores: of the last evaluation on the validation split (percent), as "segm/AP50 61.20"; empty without one.
+        score_threshold: stored with the model.
+    """
+
+    run_folder: Path
+    iterations: int
+    total_loss: float
+    scores: tuple[str, ...]
+    score_threshold: float
+
+    def summary(self) -> str:
+        """Return the report for people."""
+        lines = [f"{self.iterations} iterations, total_loss {self.total_loss:.3f}: {self.run_folder}"]
+        if self.scores:
+            lines.append(f"validation: {', '.join(self.scores)} (score threshold {self.score_threshold:.2f})")
+        lines.append(f'next: nucleate evaluate "{self.run_folder}" DATA, or nucleate segment IMAGES --model RUN')
+        return "\n".join(lines)
+
+
+def train(
+    data: Path,
+    *overrides: str,
+    output: Path,
+    recipe: str = "mask-rcnn-cpu",
+    weights: str | None = None,
+    resume: bool = False,
+    device: str | None = None,
+) -> TrainReport:
+    """Train a model and leave a run folder, file by file as Detectron2's DefaultTrainer does.
+
+    Recipes: mask-rcnn-cpu (a CPU, an hour or two), mask-rcnn-dense (a GPU, crowded fields), mask-rcnn-detectron2
+    (a GPU, the original's numbers). Ctrl-C saves; --resume goes on.
+
+    Args:
+        data: A folder that `nucleate prepare` made, or one COCO JSON file.
+        overrides: KEY=VALUE: Detectron2's keys, SOLVER.MAX_ITER=300, or ours, augmentation.crop_px=256.
+        output: The run folder.
+        recipe: Name of the recipe.
+        weights: A checkpoint to start from: ours, Detectron2's .pth or .pkl, or a name.
+        resume: Go on from the folder's last checkpoint.
+        device: cpu, cuda or mps; the best there is when left out.
+
+    Returns:
+        What was left where.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        ConfigError: an unknown recipe or key, or settings that don't fit the data.
+        ResultsError: the folder holds a run already, or another process is writing there.
+        TrainingError: nothing to resume, or the training diverged.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("training", "train")
+    from nucleate.models.devices import parse_device
+    from nucleate.training import TrainingRequest, load_recipe, run_training
+    from nucleate.training.run_log import run_log
+
+    loaded = load_recipe(recipe, overrides)
+    if weights is None and "MODEL.WEIGHTS" in loaded.explicit_keys:
+        weights = str(loaded.config.get("MODEL.WEIGHTS")) or None
+    request = TrainingRequest(
+        data=Path(data),
+        recipe=loaded,
+        output=Path(output),
+        weights=None if weights is None else find_weights(weights),
+        resume=resume,
+        device=parse_device(device),
+    )
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not sys.stderr.isatty(),
+    )
+    with folder_lock(request.output), run_log(request.output, console=_Lines(console)), progress:
+        task = progress.add_task("training", loss=float("nan"), start=False)
+
+        def on_start(first: int, last: int) -> None:
+            progress.update(task, total=last, completed=first)
+            progress.start_task(task)
+
+        def on_iteration(done: int, loss: float) -> None:
+            progress.update(task, completed=done, loss=loss)
+
+        result = run_training(request, on_start, on_iteration)
+    return TrainReport(
+        run_folder=request.output,
+        iterations=result.iterations,
+        total_loss=result.final_losses["total_loss"],
+        scores=tuple(f"{name} {value:.2f}" for name, value in result.scores.items()),
+        score_threshold=result.card.score_threshold,
+    )
+
+
+class _Lines(logging.Handler):
+    """Log lines above the progress bar."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,118 @@
+"""`nucleate.yaml`: what a run's weights are, beside Detectron2's `config.yaml`, which holds Detectron2's keys only."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import nucleate
+from nucleate.core.stain import StainNormalisation
+from nucleate.errors import CheckpointError
+from nucleate.files import write_text
+
+CARD_NAME = "nucleate.yaml"
+_VERSIONED = ("numpy", "opencv-python-headless", "pillow", "timm", "torch", "torchvision")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSummary:
+    """Which data a model was trained on.
+
+    Attributes:
+        path: the data set as given to `train`.
+        fingerprint: `CocoDataset.fingerprint` of its training split.
+        images: training images.
+        nuclei: annotated nuclei on them.
+    """
+
+    path: str
+    fingerprint: str
+    images: int
+    nuclei: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCard:
+    """Everything that `segment` and `evaluate` need to know of a run and can't read off its weights.
+
+    Attributes:
+        name: shown in results.
+        recipe: the recipe's name; "" for a checkpoint from elsewhere.
+        class_names: one a class index.
+        tile_px: side of the images that the network was trained at; larger images are cut into tiles of it.
+            None takes every image whole, as Detectron2 does.
+        nucleus_diameter_px: median equivalent diameter of the training nuclei in image pixels; None if unknown.
+        score_threshold: nuclei above it make the instance map and the tables.
+        score_threshold_from: how the threshold was chosen.
+        stain: the normalisation that the training images had; applied to every image before the network.
+        data: what it was trained on; None if unknown.
+        settings: the training settings in full.
+        versions: of this package, Python and what computes.
+    """
+
+    name: str
+    recipe: str = ""
+    class_names: tuple[str, ...] = ("nucleus",)
+    tile_px: int | None = None
+    nucleus_diameter_px: float | None = None
+    score_threshold: float = 0.5
+    score_threshold_from: str = "default"
+    stain: StainNormalisation | None = None
+    data: DataSummary | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score_threshold <= 1:
+            raise CheckpointError(f"score_threshold {self.score_threshold} lies outside 0 to 1", path=CARD_NAME)
+        if self.tile_px is not None and self.tile_px < 32:
+            raise CheckpointError(f"tile_px {self.tile_px}: at least 32", path=CARD_NAME)
+
+    def write(self, folder: Path) -> None:
+        """Write the card into a run folder."""
+        content = asdict(self)
+        content["class_names"] = list(self.class_names)
+        content["stain"] = None if self.stain is None else self.stain.to_dict()
+        write_text(folder / CARD_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    @classmethod
+    def read(cls, folder: Path) -> RunCard:
+        """Read a run folder's card.
+
+        Returns:
+            The card; for a folder without one (a run of Detectron2 itself) the defaults, named after the folder.
+
+        Raises:
+            CheckpointError: the file is damaged or holds an unknown field.
+        """
+        path = folder / CARD_NAME
+        if not path.is_file():
+            return cls(name=folder.name)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content["class_names"] = tuple(content.get("class_names", ("nucleus",)))
+            if content.get("stain") is not None:
+                content["stain"] = StainNormalisation.from_dict(content["stain"])
+            if content.get("data") is not None:
+                content["data"] = DataSummary(**content["data"])
+            return cls(**content)
+        except (yaml.YAMLError, TypeError, AttributeError, KeyError, ValueError, UnicodeDecodeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"damaged card: {reason}; restore the file or remove it", path=path) from error
+
+
+def current_versions() -> dict[str, str]:
+    """Return the versions of this package, of Python and of the libraries that change numbers."""
+    versions = {"nucleate": nucleate.__version__, "python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

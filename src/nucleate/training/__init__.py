@@ -1,0 +1,8 @@
+"""Training: recipes, augmentation, the loop, the run folder. Needs the extra `train`."""
+
+from __future__ import annotations
+
+from nucleate.training.recipes import Recipe, load_recipe, recipe_names
+from nucleate.training.session import TrainingRequest, TrainingResult, run_training
+
+__all__ = ["Recipe", "TrainingRequest", "TrainingResult", "load_recipe", "recipe_names", "run_training"]
