@@ -64,6 +64,7 @@ def test_array_gives_its_nuclei_without_writing_a_file() -> None:
     assert result[0].image_shape == (90, 120)
     assert result[0].class_names == ("nucleus",)
     assert result.output is None
+    assert "no file written" in result.summary()
 
 
 def test_labels_number_the_rows_of_the_table() -> None:

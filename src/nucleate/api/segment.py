@@ -57,7 +57,7 @@ DEFAULT_SETTINGS = SegmentSettings()
 
 
 def segment(
-    inputs: Source | Sequence[Source],
+    inputs: Sequence[Source] | Source,
     *,
     output: Path | None = None,
     model: str | Path = DEFAULT_MODEL,

@@ -77,7 +77,7 @@ class ImageInput:
         return digest.hexdigest()
 
 
-def collect_inputs(sources: Source | Sequence[Source], *, leave_out: Path | None = None) -> list[ImageInput]:
+def collect_inputs(sources: Sequence[Source] | Source, *, leave_out: Path | None = None) -> list[ImageInput]:
     """Return the images in the order of the sources, each once; a folder's or pattern's images sorted by path.
 
     Args:

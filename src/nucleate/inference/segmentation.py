@@ -136,7 +136,9 @@ class Segmentation:
             lines[0] += f" ({self.kept:,} finished before)"
         if self.failures:
             lines.append(f"{len(self.failures):,} unreadable")
-        if self.output is not None:
+        if self.output is None:
+            lines.append("no file written: give an output folder")
+        else:
             lines += [
                 f"{self.output / 'detectron-segmented'}: boxes and masks over the images",
                 f"{self.output / 'predicted-ground-truth'}: instance maps, pixel value = number in the table",
