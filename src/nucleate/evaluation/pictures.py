@@ -40,14 +40,14 @@ class ComparisonStyle:
     found_rgb: Colour = (0, 224, 255)
     missed_rgb: Colour = (255, 233, 0)
     false_rgb: Colour = (255, 145, 0)
-    smallest_side_px: int = 700
+    smallest_side_px: int = 500
     largest_side_px: int = 4096
     gap_px: int = 8
 
 
 DEFAULT_STYLE = ComparisonStyle()
 CAPTION_PX = 36
-RIM_RGB: Colour = (0, 0, 0)
+LINE_PX = 2
 
 
 def draw_side_by_side(
@@ -163,13 +163,15 @@ def _outlined(enlarged_rgb: NDArray[np.uint8], side: _Side, scale: int) -> NDArr
         ]
         for index in range(len(masks))
     ]
-    # A dark rim first, since no bright colour shows on white tissue; found nuclei before faults, which then stay
+    # A darkened rim first, since no bright colour shows on white tissue; found nuclei before faults, which then stay
     # visible where outlines touch.
+    rim = np.zeros(canvas.shape[:2], np.uint8)
     for parts in rings:
-        cv2.polylines(canvas, parts, isClosed=True, color=RIM_RGB, thickness=4)
+        cv2.polylines(rim, parts, isClosed=True, color=1, thickness=LINE_PX + 2)
+    canvas[rim > 0] //= 2
     for index in np.argsort(~side.found, kind="stable").tolist():
         colour = side.found_rgb if side.found[index] else side.other_rgb
-        cv2.polylines(canvas, rings[index], isClosed=True, color=colour, thickness=2)
+        cv2.polylines(canvas, rings[index], isClosed=True, color=colour, thickness=LINE_PX)
     return canvas
 
 
