@@ -11,17 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nucleate.api import (
-        EvaluateSettings,
-        PrepareSettings,
-        SegmentSettings,
-        demo,
-        evaluate,
-        load_model,
-        prepare,
-        segment,
-        train,
-    )
+    from nucleate.api.demo import demo
+    from nucleate.api.evaluate import EvaluateSettings, evaluate
+    from nucleate.api.models import load_model
+    from nucleate.api.prepare import PrepareSettings, prepare
+    from nucleate.api.segment import SegmentSettings, segment
+    from nucleate.api.train import train
 
 __version__ = "0.1.0"
 

@@ -50,7 +50,8 @@ def write_coco(folder: Path, *, rle: bool = False) -> Path:
     (folder / "images").mkdir(parents=True)
     (folder / "annotations").mkdir()
     for split, seeds in {"train": (0, 1, 2), "val": (3,)}.items():
-        images, annotations = [], []
+        images: list[dict[str, object]] = []
+        annotations: list[dict[str, object]] = []
         for seed in seeds:
             drawing = draw_he(seed=seed, height_px=96, width_px=96, nuclei=0 if seed == 2 else 5)
             name = f"drawing_{seed}.png"

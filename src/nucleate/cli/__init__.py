@@ -25,7 +25,8 @@ SOME_INPUTS_FAILED = 1
 INTERRUPTED = 130
 
 # A settings class is one parameter in Python and one option a field on the command line.
-for _settings in (api.PrepareSettings, api.EvaluateSettings, api.SegmentSettings):
+SETTINGS = (api.PrepareSettings, api.EvaluateSettings, api.SegmentSettings)
+for _settings in SETTINGS:
     Parameter(name="*")(_settings)
 
 

@@ -45,8 +45,9 @@ def read_split(data: Path, config: DetectronConfig, key: str) -> CocoDataset | N
     if key == "DATASETS.TRAIN" and (wanted not in there):
         if "train" in there:
             raise ConfigError(f"no split {wanted!r} in the data; it has {', '.join(there)}", item=key)
+        whole = read_dataset(data, split="all")
         _log.warning("%s has no split to train on: all of its images are taken", data)
-        return read_dataset(data, split="all")
+        return whole
     if wanted is None or wanted not in there:
         return None
     return read_dataset(data, split=wanted)  # type: ignore[arg-type]
