@@ -39,9 +39,11 @@ class InkSegmenter:
 def draw_discs(height_px: int, width_px: int, discs_xyr: Sequence[tuple[float, float, float]]) -> NDArray[np.uint8]:
     """Draw discs of ink on white paper: centre x, centre y, radius."""
     image = np.full((height_px, width_px, 3), 255, np.uint8)
-    rows, columns = np.mgrid[:height_px, :width_px] + 0.5
     for x, y, radius in discs_xyr:
-        image[(columns - x) ** 2 + (rows - y) ** 2 <= radius**2] = INK
+        top, left = max(0, int(y - radius) - 1), max(0, int(x - radius) - 1)
+        window = image[top : int(y + radius) + 2, left : int(x + radius) + 2]
+        rows, columns = np.mgrid[: window.shape[0], : window.shape[1]] + 0.5
+        window[(columns + left - x) ** 2 + (rows + top - y) ** 2 <= radius**2] = INK
     return image
 
 
