@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from nucleate.api import evaluate as module
 from nucleate.api.evaluate import EvaluateSettings, evaluate
 from nucleate.api.models import LoadedModel
 from nucleate.core import Frame, Instances, encode_rles, masks_from_label_map
@@ -21,6 +22,8 @@ from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.export import ImagePredictions, write_coco_results
 from nucleate.models.run_card import DataSummary, RunCard
 from tests.synthetic import Drawing, draw_he
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "detectron2"
 
 
 class DarkNuclei:
@@ -93,7 +96,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[LoadedModel]:
     """The models that `evaluate` gets, instead of a network; replace the first to change it."""
     card = RunCard(name="dark", score_threshold=0.3, score_threshold_from="chosen on val")
     models = [LoadedModel(segmenter=DarkNuclei(), card=card)]
-    monkeypatch.setattr(module, "load_model", lambda model, device: models[0])
+    monkeypatch.setattr(importlib.import_module("nucleate.api.evaluate"), "load_model", lambda model, device: models[0])
     return models
 
 
@@ -292,3 +295,13 @@ def test_images_without_any_detection_are_scored(data: Path, run: Path, loaded: 
 
     loaded[0] = LoadedModel(segmenter=Blind(), card=loaded[0].card)
     assert evaluate(run, data).overall.precision.segm.ap == 0
+
+
+def test_a_checkpoint_of_detectron2_has_detectron2s_ap_from_the_images(tmp_path: Path) -> None:
+    for name in ("model_final.pth", "config.yaml"):
+        shutil.copy(GOLDEN / "caffe" / name, tmp_path / name)
+    evaluate(tmp_path, GOLDEN / "coco_eval" / "annotations.json", device="cpu")
+    expected = json.loads((GOLDEN / "output_folder" / "metrics.json").read_text().splitlines()[-1])
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    del expected["iteration"], written["iteration"]
+    assert written == pytest.approx(expected, abs=0.01, nan_ok=True)

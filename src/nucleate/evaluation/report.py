@@ -113,7 +113,7 @@ def evaluation_to_markdown(evaluation: Evaluation) -> str:
             ["", "detections an image", *overall.precision.segm.named()],
             [
                 [result.kind, str(result.max_detections), *(_cell(value) for value in result.named().values())]
-                for result in _precisions(overall.precision)
+                for result in overall.precision
             ],
         ),
         _table(
@@ -121,7 +121,7 @@ def evaluation_to_markdown(evaluation: Evaluation) -> str:
             [[str(sizes.total), str(sizes.small), str(sizes.medium), str(sizes.large)]],
         ),
     ]
-    reasons = list(dict.fromkeys(reason for result in _precisions(overall.precision) for reason in result.undefined))
+    reasons = list(dict.fromkeys(reason for result in overall.precision for reason in result.undefined))
     if reasons:
         parts.append("Not defined (`nan`): " + "; ".join(reasons) + ".")
     if overall.precision.segm.per_class:
@@ -175,7 +175,7 @@ def _organ_table(organs: Sequence[GroupResult]) -> str:
 
 def _class_table(precision: PrecisionTable) -> str:
     rows = [
-        [each.class_name, *(_cell(result.per_class[index].ap) for result in _precisions(precision))]
+        [each.class_name, *(_cell(result.per_class[index].ap) for result in precision)]
         for index, each in enumerate(precision.segm.per_class)
     ]
     return _table(["class", "bbox AP", "segm AP", "bbox AP uncapped", "segm AP uncapped"], rows)
@@ -210,10 +210,6 @@ def _scores_to_json(scores: Scores) -> dict[str, float | None]:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _precisions(table: PrecisionTable) -> tuple[AveragePrecision, ...]:
-    return table.bbox, table.segm, table.bbox_uncapped, table.segm_uncapped
 
 
 def _score_cells(scores: Scores) -> list[str]:
