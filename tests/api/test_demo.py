@@ -14,7 +14,7 @@ from nucleate.files import read_rgb
 from nucleate.models.run_card import RunCard
 from tests.inference.fake_segmenter import InkSegmenter, draw_grid
 
-DISCS = draw_grid(3000, 2000, pitch_px=40, radius=6)
+DISCS = draw_grid(3000, 2000, pitch_px=100, radius=6)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_region_is_level_0_at_the_fixed_place(slide: Path) -> None:
 def test_demo_writes_the_picture_and_everything_that_segment_writes(slide: Path, tmp_path: Path) -> None:
     report = demo_with(ink_model(22.0), slide, output=tmp_path / "demo")
     assert report.magnification == 2.0
-    assert report.segmentation.nuclei > 600
+    assert report.segmentation.nuclei >= 100
     with Image.open(report.picture) as picture:
         assert min(picture.size) > 800
     assert read_rgb(tmp_path / "demo" / "CMU-1-Small-Region.png").shape == (1024, 1024, 3)
