@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -326,6 +327,18 @@ def test_the_efficientnet_recipe_starts_from_imagenet(data: Path, tmp_path: Path
     own = tuple(each for each in OURS if "start" not in each and "BACKBONE.NAME" not in each and "RESNETS" not in each)
     result = run(data, tmp_path / "run", own, iterations=1)
     assert "ImageNet" in str(result.card.settings["weights"])
+
+
+def test_what_the_data_was_resized_by_is_on_the_card(data: Path, tmp_path: Path) -> None:
+    content = json.loads((data / "annotations" / "train.json").read_text())
+    for image in content["images"]:
+        image["magnification"] = 0.5
+    folder = tmp_path / "half"
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "annotations" / "train.json").write_text(json.dumps(content))
+    shutil.copytree(data / "images", folder / "images")
+    assert run(folder, tmp_path / "run", iterations=1).card.magnification == 0.5
+    assert RunCard.read(tmp_path / "run").magnification == 0.5
 
 
 def test_losses_are_finite_numbers(data: Path, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def demo(
     slide: Path | None = None,
     model: str | Path = DEFAULT_MODEL,
     device: str | None = None,
+    fresh: bool = False,
 ) -> DemoReport:
     """Segment a region of a public H&E slide and draw the result.
 
@@ -67,6 +68,7 @@ def demo(
         slide: a copy of CMU-1-Small-Region.svs; unset fetches it (2 MB) into the cache.
         model: a model's name or a run folder.
         device: cpu, cuda or mps; unset takes the best there is.
+        fresh: start anew in an output folder that holds results of another model.
 
     Raises:
         DownloadError: the slide could not be fetched.
@@ -74,19 +76,21 @@ def demo(
         ResultsError: the output holds results of other settings.
     """
     found = find_sample_slide(slide)
-    return demo_with(load_model(model, device), found, output=output)
+    return demo_with(load_model(model, device), found, output=output, fresh=fresh)
 
 
-def demo_with(model: LoadedModel, slide: Path, *, output: Path) -> DemoReport:
+def demo_with(model: LoadedModel, slide: Path, *, output: Path, fresh: bool = False) -> DemoReport:
     """Segment the region with a loaded model (see `demo`)."""
     learned_px = model.card.nucleus_diameter_px
     # A model that doesn't say its scale gets the slide as it is.
-    magnification = 1.0 if learned_px is None else round(learned_px / REGION_NUCLEUS_DIAMETER_PX, 2)
+    magnification = (
+        1.0 if learned_px is None else round(learned_px / REGION_NUCLEUS_DIAMETER_PX / model.card.magnification, 2)
+    )
     region_rgb = read_region(slide)
     region = output / REGION_NAME
     with folder_lock(output):
         write_image(region, region_rgb)
-    settings = SegmentSettings(magnification=magnification)
+    settings = SegmentSettings(magnification=magnification, fresh=fresh)
     segmentation = segment_with(model, collect_inputs(region), output=output, settings=settings)
     picture = output / "demo.png"
     write_bytes(picture, _picture(segmentation, model.card.name, region_rgb))

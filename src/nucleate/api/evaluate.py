@@ -191,6 +191,7 @@ def _segment(model: LoadedModel, dataset: CocoDataset, batch_images: int) -> Fou
     stain, notes = _stain_to_apply(model, dataset)
     inference = InferenceSettings(
         score_threshold=0.0,
+        magnification=model.card.magnification / dataset.magnification,
         stain=stain,
         tiling=TilingSettings(tile_px=model.card.tile_px),
         batch_images=batch_images,

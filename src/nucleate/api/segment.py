@@ -96,7 +96,7 @@ def segment_with(
     """Find the nuclei of collected images with a loaded model (see `segment`)."""
     inference = InferenceSettings(
         score_threshold=model.card.score_threshold if settings.score is None else settings.score,
-        magnification=settings.magnification,
+        magnification=settings.magnification * model.card.magnification,
         stain=model.card.stain,
         tiling=TilingSettings(tile_px=model.card.tile_px, overlap_px=settings.overlap_px),
         batch_images=settings.batch_images,

@@ -28,15 +28,14 @@ class PublishedWeights:
     licence: str
 
 
+_ZOO = "https://dl.fbaipublicfiles.com/detectron2/COCO-InstanceSegmentation"
+
 PUBLISHED_WEIGHTS = (
     PublishedWeights(
         name="mask_rcnn_R_50_FPN_3x",
         file=RemoteFile(
             name="mask_rcnn_R_50_FPN_3x_f10217.pkl",
-            urls=(
-                "https://dl.fbaipublicfiles.com/detectron2/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/"
-                "model_final_f10217.pkl",
-            ),
+            urls=(f"{_ZOO}/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl",),
         ),
         licence="CC BY-SA 3.0 (Detectron2's model zoo)",
     ),

@@ -119,6 +119,7 @@ def prepare_image(
         species=image.species,
         source=candidate.source_name,
         stain=stain if was_normalised else image.stain,
+        magnification=round(image.magnification * frame.height_px / pixels.shape[0], 6),
     )
     return PreparedImage(key=candidate.key, record=record, nuclei=prepared, dropped=nuclei.dropped + dropped)
 

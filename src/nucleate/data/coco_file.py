@@ -29,6 +29,7 @@ class ImageRecord:
         species: `human` or `mouse`, None when unknown.
         source: the data set that it comes from, "" when unknown.
         stain: the normalisation that its pixels went through, None for none.
+        magnification: factor from the source image's pixels to these.
     """
 
     image_id: int
@@ -38,6 +39,7 @@ class ImageRecord:
     species: str | None = None
     source: str = ""
     stain: StainNormalisation | None = None
+    magnification: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -197,6 +199,9 @@ def _record(entry: Any) -> ImageRecord:
     stain = entry.get("stain")
     if stain is not None and not isinstance(stain, dict):
         raise DataError(f"stain {stain!r}: an object or null is needed")
+    magnification = entry.get("magnification", 1.0)
+    if not _is_number(magnification) or magnification <= 0:
+        raise DataError(f"magnification {magnification!r}: a positive number is needed")
     return ImageRecord(
         image_id=image_id,
         file_name=posix,
@@ -205,6 +210,7 @@ def _record(entry: Any) -> ImageRecord:
         species=_text(entry, "species"),
         source=_text(entry, "source") or "",
         stain=None if stain is None else StainNormalisation.from_dict(stain),
+        magnification=float(magnification),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,11 @@ class CocoDataset:
     def stain(self) -> StainNormalisation | None:
         """Return the normalisation that the images went through (pale ones stay as they are), None for none."""
         return next((record.stain for record in self.records if record.stain is not None), None)
+
+    @property
+    def magnification(self) -> float:
+        """Return the median factor from the source images' pixels to the data set's; 1 for a set of no image."""
+        return statistics.median([record.magnification for record in self.records] or [1.0])
 
     def image_path(self, record: ImageRecord) -> Path:
         """Return where an image lies; it need not exist."""

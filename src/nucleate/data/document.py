@@ -79,5 +79,6 @@ def _image_entry(image: PreparedImage) -> dict[str, Any]:
         "source": record.source,
         "source_path": image.key,
         "mpp": record.frame.mpp,
+        "magnification": record.magnification,
         "stain": None if record.stain is None else record.stain.to_dict(),
     }

@@ -50,6 +50,7 @@ class RunCard:
         nucleus_diameter_px: median equivalent diameter of the training nuclei in image pixels; None if unknown.
         score_threshold: nuclei above it make the instance map and the tables.
         score_threshold_from: how the threshold was chosen.
+        magnification: factor from an image as it was taken to the training images (`prepare --resize`).
         stain: the normalisation that the training images had; applied to every image before the network.
         data: what it was trained on; None if unknown.
         settings: the training settings in full.
@@ -63,6 +64,7 @@ class RunCard:
     nucleus_diameter_px: float | None = None
     score_threshold: float = 0.5
     score_threshold_from: str = "default"
+    magnification: float = 1.0
     stain: StainNormalisation | None = None
     data: DataSummary | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -71,6 +73,8 @@ class RunCard:
     def __post_init__(self) -> None:
         if not 0 <= self.score_threshold <= 1:
             raise CheckpointError(f"score_threshold {self.score_threshold} lies outside 0 to 1", path=CARD_NAME)
+        if not 0.05 <= self.magnification <= 20:
+            raise CheckpointError(f"magnification {self.magnification}: 0.05 to 20", path=CARD_NAME)
         if self.tile_px is not None and self.tile_px < 32:
             raise CheckpointError(f"tile_px {self.tile_px}: at least 32", path=CARD_NAME)
 

@@ -262,6 +262,7 @@ class _Session:
             nucleus_diameter_px=_median_diameter_px(self._train),
             score_threshold=self._threshold[0],
             score_threshold_from=self._threshold[1],
+            magnification=self._train.magnification,
             stain=self._train.stain,
             data=DataSummary(
                 path=self._request.data.as_posix(),

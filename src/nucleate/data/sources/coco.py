@@ -109,6 +109,7 @@ def read_coco(path: Path, *, images_dir: Path | None = None) -> CocoSource:
                 mpp=record.frame.mpp,
                 origin=record.source,
                 stain=record.stain,
+                magnification=record.magnification,
             )
         )
     if not images:

@@ -97,6 +97,7 @@ def _pairs(folder: Path, problems: list[str]) -> tuple[Stems, Stems]:
         coloured = [file for file in files if file not in flat]
         if len(coloured) == 1:
             images[stem] = coloured[0]
+        if len(coloured) == 1 and flat:
             labels[stem] = flat[0]
         if len(coloured) != 1 or len(flat) > 1:
             names = ", ".join(file.name for file in files)

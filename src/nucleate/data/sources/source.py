@@ -50,6 +50,7 @@ class SourceImage:
         mpp: um a pixel, None when unknown.
         origin: the data set that an earlier preparation named, "" for this source's own name.
         stain: the normalisation that it already went through.
+        magnification: what it was already resized by.
     """
 
     key: str
@@ -60,6 +61,7 @@ class SourceImage:
     mpp: float | None = None
     origin: str = ""
     stain: StainNormalisation | None = None
+    magnification: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
