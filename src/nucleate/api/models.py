@@ -60,11 +60,19 @@ def load_model(model: str | Path = DEFAULT_MODEL, device: str | None = None) -> 
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError(f"the Mask R-CNN {folder.name!r}", "train")
     from nucleate.models.devices import parse_device
+    from nucleate.models.mask_rcnn import PredictionSettings
     from nucleate.models.mask_rcnn.segmenter import MaskRCNNSegmenter
 
     card = RunCard.read(folder)
     has_card = (folder / CARD_NAME).is_file()
-    segmenter = MaskRCNNSegmenter.load(folder, parse_device(device), class_names=card.class_names if has_card else None)
+    segmenter = MaskRCNNSegmenter.load(
+        folder,
+        parse_device(device),
+        class_names=card.class_names if has_card else None,
+        settings=PredictionSettings(channels_last=bool(card.settings.get("channels_last", False))),
+    )
+    if card.tile_px is not None:
+        segmenter = segmenter.at_scale_of(card.tile_px)
     if not has_card:
         card = replace(card, class_names=segmenter.class_names)
     return LoadedModel(segmenter=segmenter, card=card, folder=folder)

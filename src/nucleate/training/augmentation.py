@@ -15,7 +15,7 @@ def random_affine(frame: Frame, settings: Augmentation, rng: np.random.Generator
 
     The crop's centre is drawn so that the crop stays inside the image where it can.
     """
-    scale = float(np.exp(rng.uniform(*np.log(settings.scale))))
+    scale = settings.magnification * float(np.exp(rng.uniform(*np.log(settings.scale))))
     angle = np.deg2rad(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     flip = np.diag([

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from nucleate.models.detectron2_config import DetectronConfig
 from nucleate.training.recipes import Recipe
 
 _log = logging.getLogger(__name__)
+# Larger than any tile: the factor of the shorter side is never cut.
+_LONGEST_SIDE_PX = 8192
 
 
 def split_names(config: DetectronConfig, key: str) -> tuple[str, ...]:
@@ -93,12 +96,22 @@ def configure(
             )
         _log.info("the annotations hold run-length codes: INPUT.MASK_FORMAT is bitmask")
         changes["INPUT.MASK_FORMAT"] = "bitmask"
+    augmentation = recipe.settings.augmentation
+    if augmentation.enabled and "INPUT.MIN_SIZE_TEST" not in recipe.explicit_keys:
+        # Tests see nuclei at the size that training saw them at, whatever size the images have.
+        changes["INPUT.MIN_SIZE_TEST"] = round(typical_side_px(dataset) * augmentation.magnification)
+        changes["INPUT.MAX_SIZE_TEST"] = _LONGEST_SIDE_PX
     if from_nothing:
         changes["MODEL.BACKBONE.FREEZE_AT"] = 0
     if config.get("SEED") == -1:
         changes["SEED"] = secrets.randbelow(2**31)
         _log.info("SEED drawn: %d", changes["SEED"])
     return config.with_overrides(changes)
+
+
+def typical_side_px(dataset: CocoDataset) -> int:
+    """Return the median shorter side of the images."""
+    return round(statistics.median(min(record.frame.shape) for record in dataset.records))
 
 
 def has_run_length_codes(dataset: CocoDataset) -> bool:

@@ -26,7 +26,7 @@ from nucleate.models.mask_rcnn import MaskRCNN, TrainingImage
 from nucleate.models.mask_rcnn.segmenter import MaskRCNNSegmenter
 from nucleate.models.mask_rcnn.solver import SolverSettings, build_optimizer
 from nucleate.models.run_card import DataSummary, RunCard, current_versions
-from nucleate.training.configuring import configure, read_split, training_records
+from nucleate.training.configuring import configure, read_split, training_records, typical_side_px
 from nucleate.training.detectron2_mapping import DetectronMapper, ResizeChoice
 from nucleate.training.events import EventLog
 from nucleate.training.loading import Mapper, image_rng, load_batches
@@ -248,7 +248,6 @@ class _Session:
 
     def _card(self, origin: str) -> RunCard:
         recipe = self._request.recipe
-        heights = [min(record.frame.shape) for record in self._train.records]
         settings: dict[str, Any] = {
             "command": shlex.join(["nucleate", *sys.argv[1:]]),
             "weights": origin,
@@ -258,7 +257,7 @@ class _Session:
             name=self._request.output.name,
             recipe=recipe.name,
             class_names=_class_names(self._train, int(str(self._config.get("MODEL.ROI_HEADS.NUM_CLASSES")))),
-            tile_px=int(np.median(heights)),
+            tile_px=typical_side_px(self._train),
             nucleus_diameter_px=_median_diameter_px(self._train),
             score_threshold=self._threshold[0],
             score_threshold_from=self._threshold[1],
@@ -289,7 +288,7 @@ class _Session:
 
     def _evaluation_hook(self, network: MaskRCNN, dataset: CocoDataset, events: EventLog) -> Callable[[int], None]:
         def evaluate(iterations: int) -> None:
-            segmenter = MaskRCNNSegmenter.from_network(network)
+            segmenter = MaskRCNNSegmenter.from_network(network).at_scale_of(typical_side_px(self._train))
             # The split's images are the training's: normalised alike, of the same scale, never tiled.
             predictions = predict_dataset(segmenter, dataset, InferenceSettings(score_threshold=0.0))
             threshold = choose_score_threshold(dataset, predictions)

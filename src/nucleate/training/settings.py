@@ -56,7 +56,8 @@ class Augmentation:
         horizontal_flip: probability.
         vertical_flip: probability.
         rotation_degrees: largest angle either way; 180 is any rotation. Masks are rotated, boxes taken from them.
-        scale: lowest and highest magnification, log-uniform.
+        magnification: of the images in the network, in training and afterwards (INPUT.MIN_SIZE_TEST follows it).
+        scale: lowest and highest variation of it, log-uniform.
         min_visible: a nucleus cut by the border is kept while this share of it is inside.
         stain: colour variation.
     """
@@ -66,6 +67,7 @@ class Augmentation:
     horizontal_flip: float = 0.5
     vertical_flip: float = 0.5
     rotation_degrees: float = 180.0
+    magnification: float = 1.0
     scale: tuple[float, float] = (0.8, 1.25)
     min_visible: float = 0.2
     stain: StainJitter = field(default_factory=StainJitter)
@@ -76,6 +78,8 @@ class Augmentation:
         for name in ("horizontal_flip", "vertical_flip", "min_visible"):
             _check_share(f"augmentation.{name}", getattr(self, name))
         _check_range("augmentation.scale", self.scale)
+        if not 0.1 <= self.magnification <= 10:
+            raise ConfigError(f"{self.magnification}: between 0.1 and 10", item="augmentation.magnification")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

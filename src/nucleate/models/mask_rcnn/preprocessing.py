@@ -41,12 +41,16 @@ def resize_image(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[
     return np.asarray(resized)
 
 
-def network_image(image_rgb: NDArray[np.uint8], settings: ImageSettings) -> Tensor:
+def network_image(
+    image_rgb: NDArray[np.uint8], settings: ImageSettings, *, resize_factor: float | None = None
+) -> Tensor:
     """Return the input that `MaskRCNN.detect` takes: resized for tests, channels in INPUT.FORMAT's order.
 
     Args:
         image_rgb: (H, W, 3) uint8.
         settings: the network's image settings.
+        resize_factor: resize every image by it; None takes Detectron2's rule, which looks at the shorter side, so
+            that a nucleus' size in the network depends on the size of the image around it.
 
     Returns:
         (3, h, w) uint8.
@@ -56,11 +60,13 @@ def network_image(image_rgb: NDArray[np.uint8], settings: ImageSettings) -> Tens
     """
     if image_rgb.ndim != 3 or image_rgb.shape[2] != 3 or image_rgb.dtype != np.uint8 or not image_rgb.size:
         raise DataError(f"an image must be (H, W, 3) uint8, not {image_rgb.shape} {image_rgb.dtype}")
-    size_hw = resized_size_hw(
-        (image_rgb.shape[0], image_rgb.shape[1]),
-        shortest_px=settings.min_size_test_px,
-        longest_px=settings.max_size_test_px,
-    )
+    height, width = image_rgb.shape[:2]
+    if resize_factor is None:
+        size_hw = resized_size_hw(
+            (height, width), shortest_px=settings.min_size_test_px, longest_px=settings.max_size_test_px
+        )
+    else:
+        size_hw = max(1, int(height * resize_factor + 0.5)), max(1, int(width * resize_factor + 0.5))
     resized = resize_image(image_rgb, size_hw)
     ordered = resized if settings.channel_order == "RGB" else resized[:, :, ::-1]
     return torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1)))

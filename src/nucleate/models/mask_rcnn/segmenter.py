@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +93,16 @@ class MaskRCNNSegmenter:
         network = load_network(path, default_device() if device is None else device)
         folder = find_weights(path).resolve().parent
         return cls.from_network(network, name=folder.name, class_names=class_names, settings=settings)
+
+    def at_scale_of(self, shortest_px: int) -> MaskRCNNSegmenter:
+        """Return the same segmenter, resizing every image by the one factor that training images were resized by.
+
+        Args:
+            shortest_px: shorter side of the training images, which INPUT.MIN_SIZE_TEST brought to the network's.
+        """
+        wanted_px = self.network.settings.image.min_size_test_px
+        factor = wanted_px / shortest_px if wanted_px else 1.0
+        return replace(self, settings=replace(self.settings, resize_factor=factor))
 
     def segment(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[Instances]:
         """Return the nuclei of each (H, W, 3) uint8 image in that image's frame, best score first."""
