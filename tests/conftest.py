@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine makes any deadline a coin toss.
+settings.register_profile("nucleate", deadline=None, max_examples=50)
+settings.load_profile("nucleate")
 
 
 @pytest.fixture(scope="session")
