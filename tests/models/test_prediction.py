@@ -94,6 +94,12 @@ def test_600_detections_leave_the_network_under_a_cap_of_1000() -> None:
     assert len(capped.scores) == 100
 
 
+def test_reaching_the_cap_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    network = small_network({"MODEL.ROI_HEADS.SCORE_THRESH_TEST": 0.0, "TEST.DETECTIONS_PER_IMAGE": 5}).eval()
+    predict(network, [np.zeros((40, 50, 3), np.uint8)])
+    assert "1 of 1 images reach TEST.DETECTIONS_PER_IMAGE: 5" in caplog.text
+
+
 def test_no_cap_keeps_every_detection() -> None:
     network = small_network({"TEST.DETECTIONS_PER_IMAGE": -1, "MODEL.ROI_HEADS.SCORE_THRESH_TEST": 0.0}).eval()
     (found,) = network.detect([torch.zeros(3, 128, 128, dtype=torch.uint8)])

@@ -66,3 +66,24 @@ def numbers(config: DetectronConfig, key: str) -> tuple[float, ...]:
     if len(result) != len(entries):
         raise ConfigError(f"must be a list of numbers, not {value!r}", item=key)
     return result
+
+
+def rows_of_numbers(config: DetectronConfig, key: str, *, count: int) -> tuple[tuple[float, ...], ...]:
+    """Return `count` lists of positive numbers, one for each pyramid level; a single list serves them all.
+
+    Raises:
+        ConfigError: the number of lists is neither 1 nor `count`, or one is empty or holds something else.
+    """
+    value = config.get(key)
+    rows = value if isinstance(value, tuple) else ()
+    rows = rows * count if len(rows) == 1 else rows
+    if len(rows) != count:
+        raise ConfigError(f"needs one list for each of {count} levels or one for all, not {len(rows)}", item=key)
+    result = []
+    for row in rows:
+        entries = row if isinstance(row, tuple) else ()
+        positive = tuple(float(entry) for entry in entries if isinstance(entry, int | float) and entry > 0)
+        if not positive or len(positive) != len(entries):
+            raise ConfigError(f"needs lists of positive numbers, not {row!r}", item=key)
+        result.append(positive)
+    return tuple(result)

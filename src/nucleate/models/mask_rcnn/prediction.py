@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from nucleate.models.mask_rcnn.preprocessing import network_image
 from nucleate.models.mask_rcnn.pyramid import SIZE_DIVISIBILITY_PX
 from nucleate.models.mask_rcnn.roi_heads import Detections
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionSettings:
@@ -26,12 +29,14 @@ class PredictionSettings:
     Args:
         images_at_once: images in one pass of the network; bounds memory.
         channels_last: store activations pixel by pixel, faster for EfficientNet on CPUs.
+        resize_factor: see `network_image`; None is Detectron2's rule.
         bfloat16: compute in bfloat16 where torch's autocast does; only for processors with bfloat16 units.
     """
 
     images_at_once: int = 4
     channels_last: bool = False
     bfloat16: bool = False
+    resize_factor: float | None = None
 
 
 def predict(
@@ -53,7 +58,8 @@ def predict(
         DataError: an image has another shape or type.
     """
     settings = PredictionSettings() if settings is None else settings
-    inputs = [network_image(image, network.settings.image) for image in images_rgb]
+    factor = settings.resize_factor
+    inputs = [network_image(image, network.settings.image, resize_factor=factor) for image in images_rgb]
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, image in enumerate(inputs):
         groups[_padded(image.shape[1]), _padded(image.shape[2])].append(index)
@@ -66,6 +72,7 @@ def predict(
             for index, detections in zip(chosen, answers, strict=True):
                 height, width = images_rgb[index].shape[:2]
                 found[index] = instances_in_frame(detections, Frame(height_px=height, width_px=width))
+    _warn_of_cap(network.settings.roi.detections_per_image, list(found.values()))
     return [found[index] for index in range(len(inputs))]
 
 
@@ -88,6 +95,12 @@ def instances_in_frame(detections: Detections, frame: Frame) -> Instances:
         class_indices=detections.class_indices[kept].cpu().numpy(),
         scores=detections.scores[kept].cpu().numpy(),
     )
+
+
+def _warn_of_cap(cap: int, answers: Sequence[Instances]) -> None:
+    full = sum(0 < cap <= len(found) for found in answers)
+    if full:
+        _LOG.warning("%d of %d images reach TEST.DETECTIONS_PER_IMAGE: %d; raise it", full, len(answers), cap)
 
 
 def _padded(side_px: int) -> int:

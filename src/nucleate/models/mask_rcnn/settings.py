@@ -11,8 +11,11 @@ from typing import Literal
 
 from nucleate.errors import ConfigError
 from nucleate.models.detectron2_config import DetectronConfig
-from nucleate.models.mask_rcnn.config_values import flag, integer, number, numbers, text
+from nucleate.models.mask_rcnn.config_values import flag, integer, number, numbers, rows_of_numbers, text
 from nucleate.models.mask_rcnn.refusals import check_built
+
+_LEVELS = 5
+"""p2 to p6."""
 
 BackboneKind = Literal["resnet", "efficientnet_lite0"]
 Norm = Literal["FrozenBN", "BN"]
@@ -233,27 +236,12 @@ def _backbone(config: DetectronConfig) -> BackboneSettings:
 
 
 def _anchors(config: DetectronConfig) -> AnchorSettings:
-    rows = [_five_rows(config, f"MODEL.ANCHOR_GENERATOR.{name}") for name in ("SIZES", "ASPECT_RATIOS")]
+    rows = [
+        rows_of_numbers(config, f"MODEL.ANCHOR_GENERATOR.{name}", count=_LEVELS) for name in ("SIZES", "ASPECT_RATIOS")
+    ]
     return AnchorSettings(
         sizes_px=rows[0], aspect_ratios=rows[1], offset=number(config, "MODEL.ANCHOR_GENERATOR.OFFSET")
     )
-
-
-def _five_rows(config: DetectronConfig, key: str) -> tuple[tuple[float, ...], ...]:
-    levels = 5
-    value = config.get(key)
-    rows = value if isinstance(value, tuple) else ()
-    rows = rows * levels if len(rows) == 1 else rows
-    if len(rows) != levels:
-        raise ConfigError(f"needs one row for each of p2..p6 or one for all, not {len(rows)}", item=key)
-    result = []
-    for row in rows:
-        entries = row if isinstance(row, tuple) else ()
-        sizes = tuple(float(entry) for entry in entries if isinstance(entry, int | float) and entry > 0)
-        if not sizes or len(sizes) != len(entries):
-            raise ConfigError(f"needs lists of positive numbers, not {row!r}", item=key)
-        result.append(sizes)
-    return tuple(result)
 
 
 def _rpn(config: DetectronConfig) -> RPNSettings:
