@@ -20,6 +20,7 @@ from nucleate.models.run_card import RunCard
 
 NAME = "nucleate-mask-rcnn"
 PACKAGE = Path(__file__).parents[1] / "src" / "nucleate" / "models" / "weights" / NAME
+TRAINING = "nucleate train data/nuinsseg --recipe {recipe} --output runs/{recipe}"
 CARD = """# {name}
 
 A first model for nuclei in H&E at about 40x, small enough for a wheel and trained on a CPU.
@@ -29,9 +30,9 @@ A first model for nuclei in H&E at about 40x, small enough for a wheel and train
 | network | Mask R-CNN (He 2017), EfficientNet-Lite0 feature pyramid; {parameters:.2f} M parameters, float16 |
 | weights | `model_final.pth`, {size_mb:.1f} MB, sha256 `{sha256}` |
 | licence of these weights | Apache-2.0; the data ask for attribution, see below; commercial use is allowed |
-| recipe | `{recipe}`, {iterations} iterations of {images_per_batch} crops of {crop_px} px, {minutes} minutes, {processor} |
+| recipe | `{recipe}`: {iterations} steps of {images_per_batch} crops of {crop_px} px, {minutes} minutes, {processor} |
 | data | `nucleate prepare NUINSSEG --only nuinsseg-532 --output data/nuinsseg --folds 5 --fold 0 --seed 19` |
-| training | `nucleate train data/nuinsseg --recipe {recipe} --output runs/{recipe}` |
+| training | `{command}` |
 | scale | nuclei of {diameter} px median diameter; images are cut into tiles of {tile_px} px |
 | score threshold | {threshold:.2f}: {threshold_from} |
 | versions | {versions} |
@@ -73,7 +74,10 @@ def main() -> None:
     parser.add_argument("--processor", required=True)
     arguments = parser.parse_args()
     PACKAGE.mkdir(parents=True, exist_ok=True)
-    card = dataclasses.replace(RunCard.read(arguments.run), name=NAME)
+    card = RunCard.read(arguments.run)
+    card = dataclasses.replace(
+        card, name=NAME, settings={**card.settings, "command": TRAINING.format(recipe=card.recipe)}
+    )
     weights = read_weights(arguments.run / "model_final.pth")
     half = {name: tensor.half() for name, tensor in weights.tensors.items()}
     torch.save({"model": half}, PACKAGE / "model_final.pth")
@@ -98,6 +102,7 @@ def text_of(
         size_mb=len(content) / 1e6,
         sha256=hashlib.sha256(content).hexdigest(),
         recipe=card.recipe,
+        command=card.settings["command"],
         iterations=iterations,
         images_per_batch=4,
         crop_px=card.settings["augmentation"]["crop_px"],
