@@ -1,0 +1,41 @@
+"""`train` from Python: progress, log files, the report; the loop itself is tested in tests/training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nucleate.api import train
+from nucleate.errors import ConfigError
+from tests.training.test_session import OURS, write_coco
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_a_training_reports_what_it_left_and_logs_in_detectron2s_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_coco(tmp_path / "data")
+    report = train(data, *OURS, "SOLVER.MAX_ITER=1", output=tmp_path / "run", device="cpu")
+    assert report.iterations == 1
+    assert "1 iterations, total_loss" in report.summary()
+    assert "nucleate segment" in report.summary()
+    assert any(score.startswith("segm/AP50") for score in report.scores)
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "nucleate.training.events INFO:  eta: 0:00:00  iter: 0  total_loss:" in log
+    assert "nucleate.training.events]:  eta: 0:00:00  iter: 0" in capsys.readouterr().err
+
+
+def test_weights_named_by_the_configuration_are_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere.pth"):
+        train(tmp_path, "MODEL.WEIGHTS=nowhere.pth", output=tmp_path / "run")
+
+
+def test_the_device_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        train(tmp_path, output=tmp_path / "run", device="abacus")
