@@ -153,6 +153,13 @@ def median_statistics(statistics: Sequence[LabStatistics]) -> LabStatistics:
     )
 
 
+# Of each channel: what the image itself shows for glass, a few hot pixels aside.
+WHITE_PERCENTILE = 99.5
+
+# Noise in optical density grows by this at most; above it one of the stains is hardly there.
+MAX_NOISE_GAIN = 8.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StainNormalisation:
     """Images moved to a reference's stain; recorded with a data set and a model, so that it is done again alike.
@@ -227,13 +234,21 @@ class StainNormalisation:
 
 
 def _apply_macenko(image: NDArray[np.uint8], reference: StainMatrix) -> NDArray[np.uint8]:
-    fitted = fit_macenko(image)
+    white = np.percentile(image.reshape(-1, 3), WHITE_PERCENTILE, axis=0)
+    if white.min() < 1:
+        return image
+    # Scanners and microscopes differ in what they write for glass (NuInsSeg's brightest pixels are near 154, 120,
+    # 132). Against a white that no pixel has, both stains lie close together and their difference is noise.
+    balanced = np.asarray(np.clip(np.rint(image * (DEFAULT_FIT.white / white)), 0, 255), np.uint8)
+    fitted = fit_macenko(balanced)
     if fitted is None:
         return image
-    concentrations = _concentrations(rgb_to_od(image, DEFAULT_FIT.white).reshape(-1, 3), fitted.vectors())
     scale = np.array(reference.concentrations_p99) / np.array(fitted.concentrations_p99)
-    od = (concentrations * scale[:, None]).T @ reference.vectors()
-    return od_to_rgb(od, DEFAULT_FIT.white).reshape(image.shape)
+    moved = reference.vectors().T @ np.diag(scale) @ np.linalg.pinv(fitted.vectors().T)
+    if np.linalg.norm(moved, 2) > MAX_NOISE_GAIN:
+        return image
+    od = rgb_to_od(balanced, DEFAULT_FIT.white) @ moved.T.astype(np.float32)
+    return od_to_rgb(od, DEFAULT_FIT.white)
 
 
 def _apply_reinhard(image: NDArray[np.uint8], reference: LabStatistics) -> NDArray[np.uint8]:
