@@ -24,7 +24,7 @@ from nucleate.data.assembly import (
 )
 from nucleate.data.document import numbered, write_documents
 from nucleate.data.name_lists import NameList, names_of, read_name_list, unique_file_names
-from nucleate.data.report import DroppedCount, PrepareReport, SplitCount, tally
+from nucleate.data.report import PrepareReport, inexact_polygons, make_report, preparation_notes, tally
 from nucleate.data.segmentations import MaskEncoding
 from nucleate.data.sources import Dropped, Source, open_source, source_digest
 from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, group_of, make_split
@@ -150,9 +150,14 @@ def prepare(sources: Sequence[Path], *, output: Path, settings: PrepareSettings 
         dropped = [each for _, source in opened for each in source.left_out]
         dropped += unfit + [each for image in images for each in image.dropped]
         items = tally(dropped)
-        notes += _notes(images, settings)
-        report = _report(output, images, lists, items=items, notes=notes, stain=stain)
-        audit = {**recorded, "report": report.to_dict(), "left_out": items, "inexact_polygons": _inexact(images)}
+        notes += preparation_notes(images)
+        report = make_report(output, images, lists, items=items, notes=notes, stain=stain)
+        audit = {
+            **recorded,
+            "report": report.to_dict(),
+            "left_out": items,
+            "inexact_polygons": inexact_polygons(images),
+        }
         write_json(folder / AUDIT_NAME, audit, indent=1)
     logger.info("%s: %d images, %d nuclei", output, report.images, report.nuclei)
     return report
@@ -304,71 +309,4 @@ def _given_split(images: list[PreparedImage], given: SplitLists) -> SplitLists:
         train=here(given.train),
         val=here(given.val),
         test=here(given.test),
-    )
-
-
-def _notes(images: list[PreparedImage], settings: PrepareSettings) -> list[str]:
-    kinds = [nucleus.segmentation.kind for image in images for nucleus in image.nuclei]
-    notes = []
-    if "rle" in kinds:
-        notes.append(
-            f"{kinds.count('rle'):,} of {len(kinds):,} masks are run-length codes (holes, several parts):"
-            " training configs must have INPUT.MASK_FORMAT: bitmask"
-        )
-    inexact = _inexact(images)
-    if inexact:
-        largest = max(inexact.values())
-        notes.append(
-            f"--masks {settings.masks}: {len(inexact)} polygons differ from their masks, by at most {largest} px"
-        )
-    empty = sum(not image.nuclei for image in images)
-    if empty:
-        notes.append(f"{empty} images hold no nucleus")
-    return notes
-
-
-def _inexact(images: list[PreparedImage]) -> dict[str, int]:
-    return {
-        f"{image.key}: nucleus {nucleus.label_id}": nucleus.segmentation.lost_px
-        for image in images
-        for nucleus in image.nuclei
-        if nucleus.segmentation.lost_px
-    }
-
-
-def _report(
-    output: Path,
-    images: list[PreparedImage],
-    lists: SplitLists,
-    *,
-    items: dict[str, list[str]],
-    notes: list[str],
-    stain: StainNormalisation | None,
-) -> PrepareReport:
-    def count(name: str, names: Sequence[str]) -> SplitCount:
-        wanted = set(names)
-        chosen = [image for image in images if image.record.file_name in wanted]
-        return SplitCount(
-            name=name,
-            images=len(chosen),
-            nuclei=sum(len(image.nuclei) for image in chosen),
-            organs=len({image.record.organ for image in chosen if image.record.organ is not None}),
-        )
-
-    everything = count("all", [image.record.file_name for image in images])
-    parts = [count("train", lists.train), count("val", lists.val), count("test", lists.test)]
-    kinds = [nucleus.segmentation.kind for image in images for nucleus in image.nuclei]
-    return PrepareReport(
-        output=output,
-        images=everything.images,
-        nuclei=everything.nuclei,
-        organs=everything.organs,
-        split_name=lists.name,
-        splits=(everything, *(part for part in parts if part.images)),
-        dropped=tuple(DroppedCount(reason=reason, count=len(names)) for reason, names in items.items()),
-        polygons=kinds.count("polygon"),
-        rles=kinds.count("rle"),
-        stain=stain,
-        stained_images=sum(image.record.stain is not None for image in images) if stain else 0,
-        notes=tuple(notes),
     )

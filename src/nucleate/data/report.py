@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nucleate.core.stain import StainNormalisation
+from nucleate.data.assembly import PreparedImage
 from nucleate.data.sources import Dropped
-
-DROPPED_NUCLEI = ("nucleus", "crowd")
+from nucleate.data.splits import SplitLists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +114,6 @@ class PrepareReport:
             **plain,
         )
 
-    def at(self, output: Path) -> PrepareReport:
-        """Return the same report of another folder."""
-        return replace(self, output=output)
-
 
 def tally(dropped: Sequence[Dropped]) -> dict[str, list[str]]:
     """Return the sorted items by reason, reasons sorted too."""
@@ -125,3 +121,81 @@ def tally(dropped: Sequence[Dropped]) -> dict[str, list[str]]:
     for each in dropped:
         items[each.reason].append(each.item)
     return {reason: sorted(items[reason]) for reason in sorted(items)}
+
+
+def preparation_notes(images: Sequence[PreparedImage]) -> list[str]:
+    """Return what a user of the images should know: run-length codes, inexact polygons, empty images."""
+    kinds = [nucleus.segmentation.kind for image in images for nucleus in image.nuclei]
+    notes = []
+    if "rle" in kinds:
+        notes.append(
+            f"{kinds.count('rle'):,} of {len(kinds):,} masks are run-length codes (holes, several parts):"
+            " training configs must have INPUT.MASK_FORMAT: bitmask"
+        )
+    inexact = inexact_polygons(images)
+    if inexact:
+        largest = max(inexact.values())
+        notes.append(f"--masks polygon: {len(inexact)} polygons differ from their masks, by at most {largest} px")
+    empty = sum(not image.nuclei for image in images)
+    if empty:
+        notes.append(f"{empty} images hold no nucleus")
+    return notes
+
+
+def inexact_polygons(images: Sequence[PreparedImage]) -> dict[str, int]:
+    """Return by how many pixels forced polygons differ from their masks, by nucleus."""
+    return {
+        f"{image.key}: nucleus {nucleus.label_id}": nucleus.segmentation.lost_px
+        for image in images
+        for nucleus in image.nuclei
+        if nucleus.segmentation.lost_px
+    }
+
+
+def make_report(
+    output: Path,
+    images: Sequence[PreparedImage],
+    lists: SplitLists,
+    *,
+    items: dict[str, list[str]],
+    notes: list[str],
+    stain: StainNormalisation | None,
+) -> PrepareReport:
+    """Return the report of a preparation.
+
+    Args:
+        output: the data set's folder.
+        images: all of them.
+        lists: the split.
+        items: what was left out, by reason.
+        notes: see `PrepareReport`.
+        stain: the normalisation, None for none.
+    """
+
+    def count(name: str, names: Sequence[str]) -> SplitCount:
+        wanted = set(names)
+        chosen = [image for image in images if image.record.file_name in wanted]
+        return SplitCount(
+            name=name,
+            images=len(chosen),
+            nuclei=sum(len(image.nuclei) for image in chosen),
+            organs=len({image.record.organ for image in chosen if image.record.organ is not None}),
+        )
+
+    everything = count("all", [image.record.file_name for image in images])
+    parts = [count("train", lists.train), count("val", lists.val), count("test", lists.test)]
+    kinds = [nucleus.segmentation.kind for image in images for nucleus in image.nuclei]
+    return PrepareReport(
+        output=output,
+        images=everything.images,
+        nuclei=everything.nuclei,
+        organs=everything.organs,
+        split_name=lists.name,
+        splits=(everything, *(part for part in parts if part.images)),
+        dropped=tuple(DroppedCount(reason=reason, count=len(names)) for reason, names in items.items()),
+        polygons=kinds.count("polygon"),
+        rles=kinds.count("rle"),
+        stain=stain,
+        stained_images=sum(image.record.stain is not None for image in images) if stain else 0,
+        notes=tuple(notes),
+    )
