@@ -271,6 +271,18 @@ def test_weights_of_another_class_count_leave_the_heads_out(
     assert any("cls_score.weight left out" in message for message in caplog.messages)
 
 
+def test_a_run_that_started_from_weights_resumes_without_naming_them(data: Path, tmp_path: Path) -> None:
+    """Resuming without --weights thawed the frozen stages, and the optimiser's state fitted no longer."""
+    recipe = "mask-rcnn-detectron2"
+    run(data, tmp_path / "start", LITERAL, recipe=recipe, iterations=1)
+    start = tmp_path / "start" / "model_final.pth"
+    run(data, tmp_path / "run", LITERAL, recipe=recipe, iterations=1, weights=start)
+    run(data, tmp_path / "run", LITERAL, recipe=recipe, iterations=2, resume=True)
+    config = DetectronConfig.load(tmp_path / "run" / "config.yaml")
+    assert config.get("MODEL.BACKBONE.FREEZE_AT") == 2
+    assert config.get("MODEL.WEIGHTS") == start.as_posix()
+
+
 def test_no_weights_is_said_in_the_log(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         run(data, tmp_path / "run", iterations=1)

@@ -7,7 +7,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ from nucleate.training.starts import start_network
 
 _log = logging.getLogger(__name__)
 _AUGMENTED_SAMPLES = 16
+# Decided by how a run started: asking again without its --weights must not thaw what was frozen.
+_KEPT_ON_RESUME = ("SEED", "MODEL.WEIGHTS", "MODEL.BACKBONE.FREEZE_AT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,7 @@ class _Session:
         from_nothing = request.weights is None and settings.start == "none"
         config = configure(recipe, train, request.output, weights=request.weights, from_nothing=from_nothing)
         if resumed is not None:
-            config = config.with_overrides({"SEED": resumed.get("SEED")})
+            config = config.with_overrides({key: resumed.get(key) for key in _KEPT_ON_RESUME})
         self._config = config.with_overrides({"MODEL.DEVICE": request.device.type})
         self._validation = read_split(request.data, config, "DATASETS.TEST")
         self._solver = SolverSettings.from_config(self._config)
@@ -155,7 +157,7 @@ class _Session:
             _log.info("resumed after %d iterations", first_iteration)
         autocast, why = resolve_precision(request.recipe.settings.precision, request.device)
         _log.info("%s", why)
-        self._write_start(origin)
+        card = self._write_start(origin)
         on_start(first_iteration, self._solver.max_iterations)
         with EventLog(folder, first_iteration=first_iteration, last_iteration=self._solver.max_iterations) as events:
             events.put_picture("augmented", first_iteration, self._write_samples())
@@ -174,7 +176,7 @@ class _Session:
             hooks = LoopHooks(on_iteration=on_iteration, evaluate=evaluate)
             run_loop(network, optimizer, self._batches(first_iteration), settings, events, hooks)
             losses = events.latest()
-        card = self._card(origin)
+        card = replace(card, score_threshold=self._threshold[0], score_threshold_from=self._threshold[1])
         card.write(folder)
         return TrainingResult(
             card=card, iterations=self._solver.max_iterations, final_losses=losses, scores=self._scores
@@ -234,10 +236,11 @@ class _Session:
     def _first_batch(self) -> list[TrainingImage]:
         return next(load_batches(self._mapper, self._plan(0), workers=0))
 
-    def _write_start(self, origin: str) -> None:
+    def _write_start(self, origin: str) -> RunCard:
         folder = self._request.output
         write_text(folder / CONFIG_NAME, self._config.dump())
-        self._card(origin).write(folder)
+        card = self._card(origin)
+        card.write(folder)
         _log.info("Full config saved to %s", folder / CONFIG_NAME)
         _log.info(
             "%d images, %d nuclei to train on; %s",
@@ -245,6 +248,7 @@ class _Session:
             self._train.nuclei,
             f"{len(self._validation)} to validate" if self._validation else "none to validate",
         )
+        return card
 
     def _card(self, origin: str) -> RunCard:
         recipe = self._request.recipe
