@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 from nucleate.api.models import LoadedModel, load_model
 from nucleate.core import Instances
@@ -30,9 +31,9 @@ from nucleate.evaluation import (
     write_pictures,
     write_report,
 )
-from nucleate.export import ImagePredictions, write_coco_results
+from nucleate.export import write_coco_results
 from nucleate.files import folder_lock
-from nucleate.inference import InferenceSettings, LoadedImage, TilingSettings, segment_images
+from nucleate.inference import InferenceSettings, TilingSettings, predict_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -197,24 +198,11 @@ def _segment(model: LoadedModel, dataset: CocoDataset, batch_images: int) -> Fou
         batch_images=batch_images,
     )
     class_map, class_notes = _class_map(model.card.class_names, dataset.class_names)
-    done = segment_images(model.segmenter, _images(dataset), inference)
-    console = Console(stderr=True)
-    predictions = [
-        ImagePredictions(
-            image_id=record.image_id, file_name=record.file_name, instances=_with_classes(image.instances, class_map)
-        )
-        for record, image in zip(
-            dataset.records,
-            track(done, "segmenting", total=len(dataset), console=console, disable=not console.is_terminal),
-            strict=True,
-        )
-    ]
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("segmenting", total=len(dataset))
+        found = predict_dataset(model.segmenter, dataset, inference, on_image=lambda: progress.advance(task))
+    predictions = [replace(image, instances=_with_classes(image.instances, class_map)) for image in found]
     return FoundPredictions(predictions=tuple(predictions), notes=(*notes, *class_notes))
-
-
-def _images(dataset: CocoDataset) -> Iterator[LoadedImage]:
-    for index, record in enumerate(dataset.records):
-        yield LoadedImage(index=index, image_rgb=dataset.read_image(record))
 
 
 def _stain_to_apply(model: LoadedModel, dataset: CocoDataset) -> tuple[StainNormalisation | None, tuple[str, ...]]:

@@ -18,6 +18,7 @@ from nucleate.errors import ConfigError, DataError
 from nucleate.models.detectron2_config import DetectronConfig
 from nucleate.models.mask_rcnn import BitMasks, PolygonMasks, TrainingImage
 from nucleate.models.mask_rcnn.preprocessing import resize_image, resized_size_hw
+from nucleate.training.mapping import bit_masks
 
 # Detectron2's filter_empty_instances.
 _SMALLEST_BOX_SIDE_PX = 1e-5
@@ -122,18 +123,13 @@ class DetectronMapper:
         else:
             full = [_drawn(each, parts, frame, target, flip) for each, parts in zip(annotations, polygons, strict=True)]
             fits &= np.array([bool(bitmap.any()) for bitmap in full], np.bool_).reshape(-1)
-            masks = _bit_masks(Masks.from_full(target, [bitmap for bitmap, fit in zip(full, fits, strict=True) if fit]))
+            masks = bit_masks(Masks.from_full(target, [bitmap for bitmap, fit in zip(full, fits, strict=True) if fit]))
         return TrainingImage(
             image=torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1))),
             boxes_xyxy=torch.from_numpy(boxes[fits]),
             class_indices=torch.from_numpy(classes[fits]),
             masks=masks,
         )
-
-
-def _bit_masks(masks: Masks) -> BitMasks:
-    corners = tuple((int(x1), int(y1)) for x1, y1, _, _ in masks.windows_xyxy)
-    return BitMasks(masks.frame.height_px, masks.frame.width_px, corners, tuple(bitmap.copy() for bitmap in masks))
 
 
 def _flipped_image(image: NDArray[Any], flip: str) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nucleate.core import Instances
+from nucleate.core import Instances, Masks
 from nucleate.core.stain import fit_macenko
 from nucleate.data import CocoDataset
 from nucleate.models.mask_rcnn import BitMasks, TrainingImage
@@ -74,10 +74,12 @@ def training_image(image_rgb: NDArray[np.uint8], nuclei: Instances, *, bgr: bool
         image=torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1))),
         boxes_xyxy=torch.from_numpy(nuclei.boxes_xyxy.copy()),
         class_indices=torch.from_numpy(nuclei.class_indices.copy()),
-        masks=BitMasks(
-            nuclei.frame.height_px,
-            nuclei.frame.width_px,
-            tuple((int(x1), int(y1)) for x1, y1, _, _ in nuclei.masks.windows_xyxy),
-            tuple(np.ascontiguousarray(bitmap) for bitmap in nuclei.masks),
-        ),
+        masks=bit_masks(nuclei.masks),
     )
+
+
+def bit_masks(masks: Masks) -> BitMasks:
+    """Return masks as the network takes bitmaps: each in its own window."""
+    corners = tuple((int(x1), int(y1)) for x1, y1, _, _ in masks.windows_xyxy)
+    bitmaps = tuple(np.ascontiguousarray(bitmap) for bitmap in masks)
+    return BitMasks(masks.frame.height_px, masks.frame.width_px, corners, bitmaps)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleate.core.stain import rgb_to_od
 from nucleate.training.settings import StainJitter
 
 # Ruifrok and Johnston 2001, unit vectors of optical density: haematoxylin, eosin.
@@ -37,7 +38,7 @@ def jitter_stain(
     mixing = np.linalg.inv(own) @ (factors[:, None] * target)
     bias = rng.normal(scale=settings.bias, size=2) @ target[:2]
     white = 255.0 * _log_uniform(settings.white, rng)
-    od = _OD_TABLE[image_rgb] @ mixing.astype(np.float32) + bias.astype(np.float32)
+    od = rgb_to_od(image_rgb) @ mixing.astype(np.float32) + bias.astype(np.float32)
     changed = white * np.exp(-od)
     if settings.noise and rng.random() < 0.3:
         changed += rng.normal(scale=rng.uniform(0, settings.noise), size=changed.shape)
@@ -47,9 +48,6 @@ def jitter_stain(
     if settings.blur_px and rng.random() < 0.3:
         result = np.asarray(cv2.GaussianBlur(result, (0, 0), rng.uniform(0.2, max(0.21, settings.blur_px))), np.uint8)
     return result
-
-
-_OD_TABLE = (-np.log(np.maximum(np.arange(256), 1) / 255.0)).astype(np.float32)
 
 
 def _basis(stains_od: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from nucleate.errors import DataError
 from nucleate.models.detectron2_config import DetectronConfig
 from nucleate.models.mask_rcnn.efficientnet_lite0 import EfficientNetLite0
-from nucleate.models.mask_rcnn.pyramid import SIZE_DIVISIBILITY_PX, FeaturePyramid
+from nucleate.models.mask_rcnn.pyramid import FeaturePyramid, padded_side_px
 from nucleate.models.mask_rcnn.resnet import ResNet
 from nucleate.models.mask_rcnn.roi_heads import Detections, RoiHeads, RoiLosses
 from nucleate.models.mask_rcnn.rpn import RPN, RPNLosses
@@ -84,7 +84,7 @@ class MaskRCNN(nn.Module):
             if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
                 raise DataError(f"an image must be (3, H, W), not {tuple(image.shape)}")
         sizes_hw = tuple((int(image.shape[1]), int(image.shape[2])) for image in images)
-        height, width = (_next_multiple(max(side)) for side in zip(*sizes_hw, strict=True))
+        height, width = (padded_side_px(max(side)) for side in zip(*sizes_hw, strict=True))
         padded = []
         for image, (own_height, own_width) in zip(images, sizes_hw, strict=True):
             normalised = (image.to(self.device, dtype=torch.float32) - self.pixel_mean) / self.pixel_std
@@ -162,10 +162,6 @@ def _body(settings: BackboneSettings) -> ResNet | EfficientNetLite0:
 
 def _per_channel(values: tuple[float, ...]) -> Tensor:
     return torch.tensor(values).reshape(3, 1, 1)
-
-
-def _next_multiple(side_px: int) -> int:
-    return -(-side_px // SIZE_DIVISIBILITY_PX) * SIZE_DIVISIBILITY_PX
 
 
 def _combined(rpn: RPNLosses, roi: RoiLosses) -> TrainingLosses:

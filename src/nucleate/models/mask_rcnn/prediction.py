@@ -16,7 +16,7 @@ from nucleate.models.mask_rcnn.boxes import clip, larger_than
 from nucleate.models.mask_rcnn.network import MaskRCNN
 from nucleate.models.mask_rcnn.pasting import paste_masks
 from nucleate.models.mask_rcnn.preprocessing import network_image
-from nucleate.models.mask_rcnn.pyramid import SIZE_DIVISIBILITY_PX
+from nucleate.models.mask_rcnn.pyramid import padded_side_px
 from nucleate.models.mask_rcnn.roi_heads import Detections
 
 _LOG = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def predict(
     inputs = [network_image(image, network.settings.image, resize_factor=factor) for image in images_rgb]
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, image in enumerate(inputs):
-        groups[_padded(image.shape[1]), _padded(image.shape[2])].append(index)
+        groups[padded_side_px(image.shape[1]), padded_side_px(image.shape[2])].append(index)
     found: dict[int, Instances] = {}
     for indices in groups.values():
         for start in range(0, len(indices), settings.images_at_once):
@@ -101,7 +101,3 @@ def _warn_of_cap(cap: int, answers: Sequence[Instances]) -> None:
     full = sum(0 < cap <= len(found) for found in answers)
     if full:
         _LOG.warning("%d of %d images reach TEST.DETECTIONS_PER_IMAGE: %d; raise it", full, len(answers), cap)
-
-
-def _padded(side_px: int) -> int:
-    return -(-side_px // SIZE_DIVISIBILITY_PX) * SIZE_DIVISIBILITY_PX

@@ -13,6 +13,13 @@ from nucleate.models.mask_rcnn.layers import NormConv2d, fill_xavier
 STRIDES_PX = (4, 8, 16, 32, 64)
 """Strides of p2 to p6."""
 SIZE_DIVISIBILITY_PX = 32
+
+
+def padded_side_px(side_px: int) -> int:
+    """Return the next side that every level of the pyramid halves evenly."""
+    return -(-side_px // SIZE_DIVISIBILITY_PX) * SIZE_DIVISIBILITY_PX
+
+
 """Both sides of the network's input are padded to a multiple of this."""
 
 
