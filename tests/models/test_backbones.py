@@ -7,14 +7,9 @@ import pytest
 import torch
 
 from nucleate.errors import CheckpointError, MissingExtraError
-from nucleate.models.mask_rcnn import (
-    SolverSettings,
-    build_optimizer,
-    efficientnet_lite0,
-    fill_frozen_statistics,
-    load_imagenet_weights,
-)
-from nucleate.models.mask_rcnn.efficientnet_lite0 import EfficientNetLite0
+from nucleate.models import efficientnet_lite0
+from nucleate.models.efficientnet_lite0 import EfficientNetLite0, load_imagenet_weights
+from nucleate.models.mask_rcnn import SolverSettings, build_optimizer, fill_frozen_statistics
 from nucleate.models.mask_rcnn.layers import FrozenBatchNorm
 from tests.models.small_networks import EFFICIENTNET, small_config, small_network, training_image
 

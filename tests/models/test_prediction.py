@@ -12,12 +12,12 @@ from nucleate.core import Frame
 from nucleate.errors import CheckpointError, ConfigError, DataError
 from nucleate.inference import Segmenter
 from nucleate.models import devices
+from nucleate.models.checkpoints import find_weights
 from nucleate.models.mask_rcnn import (
     Detections,
     MaskRCNN,
     MaskRCNNSegmenter,
     PredictionSettings,
-    find_weights,
     instances_in_frame,
     network_image,
     pasting,

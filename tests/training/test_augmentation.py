@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from nucleate.core import Frame, Instances, Masks, masks_from_label_map
-from nucleate.training.augmentation import random_affine, warp_image, warp_instances
-from nucleate.training.settings import Augmentation
+from nucleate.training.mask_rcnn.augmentation import random_affine, warp_image, warp_instances
+from nucleate.training.mask_rcnn.settings import Augmentation
 from tests.synthetic import draw_he
 
 

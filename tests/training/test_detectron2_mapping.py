@@ -15,7 +15,7 @@ from nucleate.data import CocoDataset, read_dataset
 from nucleate.errors import ConfigError, DataError
 from nucleate.models.detectron2_config import DetectronConfig
 from nucleate.models.mask_rcnn import BitMasks, PolygonMasks
-from nucleate.training.detectron2_mapping import DetectronMapper, ResizeChoice
+from nucleate.training.mask_rcnn.detectron2_mapping import DetectronMapper, ResizeChoice
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "detectron2" / "training"
 CHOICE = ResizeChoice(min_sizes_px=(208,), max_size_px=300, sampling="choice", flip="horizontal")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nucleate.training.settings import StainJitter
-from nucleate.training.stain_jitter import LITERATURE_STAINS_OD, jitter_stain
+from nucleate.training.mask_rcnn.settings import StainJitter
+from nucleate.training.mask_rcnn.stain_jitter import LITERATURE_STAINS_OD, jitter_stain
 from tests.synthetic import draw_he
 
 STILL = {

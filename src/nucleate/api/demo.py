@@ -81,11 +81,8 @@ def demo(
 
 def demo_with(model: LoadedModel, slide: Path, *, output: Path, fresh: bool = False) -> DemoReport:
     """Segment the region with a loaded model (see `demo`)."""
-    learned_px = model.card.nucleus_diameter_px
     # A model that doesn't say its scale gets the slide as it is.
-    magnification = (
-        1.0 if learned_px is None else round(learned_px / REGION_NUCLEUS_DIAMETER_PX / model.card.magnification, 2)
-    )
+    magnification = round(model.magnification(REGION_NUCLEUS_DIAMETER_PX) / model.card.magnification, 2)
     region_rgb = read_region(slide)
     region = output / REGION_NAME
     with folder_lock(output):

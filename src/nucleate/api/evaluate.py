@@ -50,6 +50,8 @@ class EvaluateSettings:
         empty_image: what an image without annotated and predicted nuclei scores: 100 percent (one), 0 (zero), or
             nothing (skip).
         images: folder of the images, where it is not beside the annotations.
+        diameter: median nuclear diameter of the images in pixels, for a model with a working scale and sources that it
+            did not learn from.
         batch_images: images or tiles of one size that go through the network together.
         fresh: replace an evaluation of other predictions, data or settings in the output folder.
     """
@@ -57,6 +59,7 @@ class EvaluateSettings:
     score: float | None = None
     empty_image: EmptyImageRule = "one"
     images: Path | None = None
+    diameter: float | None = None
     batch_images: int = 4
     fresh: bool = False
 
@@ -107,7 +110,7 @@ def evaluate(
         part = part or _read_part(_training_data(model), on, settings)
         conditions = _conditions_of_model(model, part, settings)
         _check_output(output, part, conditions, settings)
-        found = _segment(model, part.dataset, settings.batch_images)
+        found = _segment(model, part.dataset, settings)
         evaluation = _scored(part, found, conditions)
         # A model's name is no folder: only runs keep a record.
         if predictions.is_dir():
@@ -187,22 +190,34 @@ def _scored(part: _Part, found: FoundPredictions, conditions: EvaluationSettings
     return replace(evaluation, notes=(*found.notes, *evaluation.notes))
 
 
-def _segment(model: LoadedModel, dataset: CocoDataset, batch_images: int) -> FoundPredictions:
+def _segment(model: LoadedModel, dataset: CocoDataset, settings: EvaluateSettings) -> FoundPredictions:
     """Return the model's detections with every score that it gives, classes in the data set's order."""
     stain, notes = _stain_to_apply(model, dataset)
     inference = InferenceSettings(
         score_threshold=0.0,
-        magnification=model.card.magnification / dataset.magnification,
+        magnification=model.magnification(settings.diameter) / dataset.magnification,
         stain=stain,
         tiling=TilingSettings(tile_px=model.card.tile_px),
-        batch_images=batch_images,
+        batch_images=settings.batch_images,
     )
     class_map, class_notes = _class_map(model.card.class_names, dataset.class_names)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("segmenting", total=len(dataset))
-        found = predict_dataset(model.segmenter, dataset, inference, on_image=lambda: progress.advance(task))
+        found = predict_dataset(
+            model.segmenter,
+            dataset,
+            inference,
+            magnifications=_by_source(model, dataset, settings.diameter),
+            on_image=lambda: progress.advance(task),
+        )
     predictions = [replace(image, instances=_with_classes(image.instances, class_map)) for image in found]
     return FoundPredictions(predictions=tuple(predictions), notes=(*notes, *class_notes))
+
+
+def _by_source(model: LoadedModel, dataset: CocoDataset, diameter_px: float | None) -> dict[str, float]:
+    """Return what brings the images of each source to the model's working scale."""
+    sources = {record.source or "" for record in dataset.records}
+    return {source: model.magnification(diameter_px, source=source) / dataset.magnification for source in sources}
 
 
 def _stain_to_apply(model: LoadedModel, dataset: CocoDataset) -> tuple[StainNormalisation | None, tuple[str, ...]]:

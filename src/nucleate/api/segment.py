@@ -41,6 +41,7 @@ class SegmentSettings:
         score: nuclei above this score are kept, 0 to 1; unset takes the threshold stored with the model.
         magnification: resample images by this factor first, so that their nuclei have the size that the model
             learned; results stay in the images' own pixels.
+        diameter: median nuclear diameter of the images in pixels; brings them to the size that the model learned.
         overlap_px: shared strip of the tiles that large images are cut into, in magnified pixels.
         batch_images: images or tiles of one size that go through the network together.
         fresh: start anew in an output folder that holds results.
@@ -48,6 +49,7 @@ class SegmentSettings:
 
     score: float | None = None
     magnification: float = 1.0
+    diameter: float | None = None
     overlap_px: int = 128
     batch_images: int = 4
     fresh: bool = False
@@ -96,7 +98,7 @@ def segment_with(
     """Find the nuclei of collected images with a loaded model (see `segment`)."""
     inference = InferenceSettings(
         score_threshold=model.card.score_threshold if settings.score is None else settings.score,
-        magnification=settings.magnification * model.card.magnification,
+        magnification=settings.magnification * model.magnification(settings.diameter),
         stain=model.card.stain,
         tiling=TilingSettings(tile_px=model.card.tile_px, overlap_px=settings.overlap_px),
         batch_images=settings.batch_images,

@@ -18,6 +18,8 @@ from nucleate.errors import CheckpointError
 from nucleate.models.caffe2_names import detectron2_name, with_background_last
 from nucleate.models.restricted_pickle import read_array_pickle
 
+FINAL_NAME = "model_final.pth"
+LAST_NAME = "last_checkpoint"
 _BODY_PREFIX = "backbone.bottom_up."
 _CLASS_HEADS = ("roi_heads.box_predictor.", "roi_heads.mask_head.predictor.")
 _COUNTER = "num_batches_tracked"
@@ -52,6 +54,28 @@ class MatchingReport:
     loaded: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
     not_stored: tuple[str, ...]
+
+
+def find_weights(path: Path) -> Path:
+    """Return the weights of a run: the file itself, or what a folder's `last_checkpoint` names, or `model_final.pth`.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise CheckpointError("no such file or folder", path=path)
+    final, last = path / FINAL_NAME, path / LAST_NAME
+    # A training that was resumed beyond its end and stopped has newer weights than its first end.
+    if last.is_file():
+        named = path / Path(last.read_text(encoding="utf-8").strip()).name
+        if named.is_file():
+            return named
+    if final.is_file():
+        return final
+    raise CheckpointError(f"no {FINAL_NAME} and no weights that {LAST_NAME} names", path=path)
 
 
 def read_weights(path: Path) -> StoredWeights:

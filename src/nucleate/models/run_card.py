@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -16,6 +16,7 @@ from nucleate.core.stain import StainNormalisation
 from nucleate.errors import CheckpointError
 from nucleate.files import write_text
 
+Network = Literal["mask-rcnn", "star-convex"]
 CARD_NAME = "nucleate.yaml"
 _VERSIONED = ("numpy", "opencv-python-headless", "pillow", "timm", "torch", "torchvision")
 
@@ -44,10 +45,14 @@ class RunCard:
     Attributes:
         name: shown in results.
         recipe: the recipe's name; "" for a checkpoint from elsewhere.
+        network: the kind of network.
         class_names: one a class index.
         tile_px: side of the images that the network was trained at; larger images are cut into tiles of it.
             None takes every image whole, as Detectron2 does.
         nucleus_diameter_px: median equivalent diameter of the training nuclei in image pixels; None if unknown.
+        working_diameter_px: median nuclear diameter that images are brought to before the network; None for a network
+            that takes them as they are.
+        source_diameters_px: median nuclear diameter of the training images of each source, in their own pixels.
         score_threshold: nuclei above it make the instance map and the tables.
         score_threshold_from: how the threshold was chosen.
         magnification: factor from an image as it was taken to the training images (`prepare --resize`).
@@ -59,9 +64,12 @@ class RunCard:
 
     name: str
     recipe: str = ""
+    network: Network = "mask-rcnn"
     class_names: tuple[str, ...] = ("nucleus",)
     tile_px: int | None = None
     nucleus_diameter_px: float | None = None
+    working_diameter_px: float | None = None
+    source_diameters_px: Mapping[str, float] = field(default_factory=dict)
     score_threshold: float = 0.5
     score_threshold_from: str = "default"
     magnification: float = 1.0
@@ -71,6 +79,8 @@ class RunCard:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.network not in get_args(Network):
+            raise CheckpointError(f"network {self.network!r}: one of {', '.join(get_args(Network))}", path=CARD_NAME)
         if not 0 <= self.score_threshold <= 1:
             raise CheckpointError(f"score_threshold {self.score_threshold} lies outside 0 to 1", path=CARD_NAME)
         if not 0.05 <= self.magnification <= 20:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nucleate.training.recipes import Recipe, load_recipe, recipe_names
-from nucleate.training.session import TrainingRequest, TrainingResult, run_training
+from nucleate.training.session import TrainingResult, run_training
+from nucleate.training.task import TrainingRequest
 
 __all__ = ["Recipe", "TrainingRequest", "TrainingResult", "load_recipe", "recipe_names", "run_training"]

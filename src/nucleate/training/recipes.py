@@ -11,7 +11,14 @@ import yaml
 
 from nucleate.errors import ConfigError
 from nucleate.models.detectron2_config import DetectronConfig
-from nucleate.training.settings import TrainingSettings, settings_from_tree
+from nucleate.training.mask_rcnn.settings import MaskRCNNRecipeSettings
+from nucleate.training.settings import settings_from_tree
+from nucleate.training.star_convex.settings import StarConvexRecipeSettings
+
+_KINDS: dict[str, type[MaskRCNNRecipeSettings] | type[StarConvexRecipeSettings]] = {
+    "mask-rcnn": MaskRCNNRecipeSettings,
+    "star-convex": StarConvexRecipeSettings,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +29,14 @@ class Recipe:
         name: the file's name.
         about: one line for people.
         config: Detectron2's configuration.
-        settings: ours.
+        settings: ours; their type says which kind of network it is.
         explicit_keys: Detectron2's keys that the recipe or the user set, so that nothing derived replaces them.
     """
 
     name: str
     about: str
     config: DetectronConfig
-    settings: TrainingSettings
+    settings: MaskRCNNRecipeSettings | StarConvexRecipeSettings
     explicit_keys: frozenset[str]
 
 
@@ -70,7 +77,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         name=name,
         about=content["about"],
         config=config.with_overrides(recipe_keys).with_overrides(user_keys),
-        settings=settings_from_tree(ours),
+        settings=settings_from_tree(_KINDS[content.get("model", "mask-rcnn")], ours),
         explicit_keys=frozenset(recipe_keys) | frozenset(user_keys),
     )
 

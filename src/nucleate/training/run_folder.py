@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from nucleate.errors import CheckpointError
 from nucleate.files import write_path, write_text
-from nucleate.models.checkpoints import read_torch_file
+from nucleate.models.checkpoints import LAST_NAME, read_torch_file
 
 CONFIG_NAME = "config.yaml"
-LAST_NAME = "last_checkpoint"
-FINAL_NAME = "model_final.pth"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +21,15 @@ class TrainingState:
 
     Attributes:
         iteration: last finished iteration, 0-based.
-        model: name -> tensor.
-        optimizer: the optimiser's state, by position of the parameter.
+        model: name -> tensor, the weights that count.
+        stepped: the weights that the optimiser steps where `model` is their average; None where they are the same.
+        optimizer: the optimiser's state, by position of the parameter; None where it was left out to save space.
     """
 
     iteration: int
     model: dict[str, torch.Tensor]
-    optimizer: dict[str, Any]
+    stepped: dict[str, torch.Tensor] | None
+    optimizer: dict[str, Any] | None
 
 
 def checkpoint_name(iteration: int) -> str:
@@ -38,33 +37,23 @@ def checkpoint_name(iteration: int) -> str:
     return f"model_{iteration:07d}.pth"
 
 
-def save_checkpoint(
-    folder: Path, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, iteration: int
-) -> None:
+def save_checkpoint(folder: Path, name: str, state: TrainingState) -> None:
     """Write a checkpoint in Detectron2's layout and point `last_checkpoint` at it.
 
     Args:
         folder: the run folder.
         name: file name.
-        network: its weights are written on the CPU in float32.
-        optimizer: its state goes along.
-        iteration: last finished iteration, 0-based.
+        state: tensors on the CPU.
     """
-    groups = optimizer.param_groups
-    content = {
-        "model": {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()},
-        "trainer": {
-            "iteration": iteration,
-            "hooks": {
-                "LRScheduler": {
-                    "base_lrs": [group["initial_lr"] for group in groups],
-                    "last_epoch": iteration + 1,
-                }
-            },
-            "_trainer": {"iteration": iteration, "optimizer": optimizer.state_dict()},
-        },
-        "iteration": iteration,
-    }
+    iteration = state.iteration
+    trainer: dict[str, Any] = {"iteration": iteration}
+    if state.optimizer is not None:
+        rates = [group["initial_lr"] for group in state.optimizer["param_groups"]]
+        trainer["hooks"] = {"LRScheduler": {"base_lrs": rates, "last_epoch": iteration + 1}}
+        trainer["_trainer"] = {"iteration": iteration, "optimizer": state.optimizer}
+    if state.stepped is not None:
+        trainer["stepped"] = state.stepped
+    content = {"model": state.model, "trainer": trainer, "iteration": iteration}
     with write_path(folder / name) as temporary:
         torch.save(content, temporary)
     write_text(folder / LAST_NAME, name)
@@ -97,8 +86,13 @@ def read_state(path: Path) -> TrainingState:
         trainer = content["trainer"]
         return TrainingState(
             iteration=int(trainer["iteration"]),
-            model=content["model"],
-            optimizer=trainer["_trainer"]["optimizer"],
+            model=_float32(content["model"]),
+            stepped=_float32(trainer["stepped"]) if "stepped" in trainer else None,
+            optimizer=trainer["_trainer"]["optimizer"] if "_trainer" in trainer else None,
         )
     except (KeyError, TypeError) as error:
         raise CheckpointError("holds no training state: start from it with --weights instead", path=path) from error
+
+
+def _float32(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}

@@ -1,69 +1,37 @@
-"""One training from data set to run folder: the recipe made concrete, the network started, the loop run, the card."""
+"""One training from data set to run folder: the task made, the network started, the loop run, the card written."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from nucleate.data import CocoDataset
-from nucleate.errors import ConfigError, ResultsError, TrainingError
+from nucleate.errors import ResultsError, TrainingError
 from nucleate.evaluation import EvaluationSettings, choose_score_threshold, detectron2_messages, detectron2_scores
 from nucleate.evaluation import evaluate_predictions as score_predictions
 from nucleate.export import write_coco_results
-from nucleate.files import write_image, write_text
-from nucleate.inference import InferenceSettings, predict_dataset
-from nucleate.models.detectron2_config import DetectronConfig
-from nucleate.models.mask_rcnn import MaskRCNN, TrainingImage
-from nucleate.models.mask_rcnn.segmenter import MaskRCNNSegmenter
-from nucleate.models.mask_rcnn.solver import SolverSettings, build_optimizer
+from nucleate.files import write_image
 from nucleate.models.run_card import DataSummary, RunCard, current_versions
-from nucleate.training.configuring import configure, read_split, training_records, typical_side_px
-from nucleate.training.detectron2_mapping import DetectronMapper, ResizeChoice
-from nucleate.training.events import EventLog
-from nucleate.training.loading import Mapper, image_rng, load_batches
-from nucleate.training.loop import LoopHooks, LoopSettings, run_loop
-from nucleate.training.mapping import AugmentingMapper
-from nucleate.training.pictures import contact_sheet, pictured
-from nucleate.training.precision import resolve_precision
-from nucleate.training.recipes import Recipe
-from nucleate.training.run_folder import CONFIG_NAME, TrainingState, last_checkpoint, read_state
-from nucleate.training.sampling import BatchPlan, Slot
-from nucleate.training.starts import start_network
+from nucleate.training.events import METRICS_NAME, EventLog
+from nucleate.training.loop import LoopHooks, Stretch, run_loop
+from nucleate.training.mask_rcnn.settings import MaskRCNNRecipeSettings
+from nucleate.training.mask_rcnn.task import MaskRCNNTask
+from nucleate.training.pictures import contact_sheet
+from nucleate.training.run_folder import CONFIG_NAME, last_checkpoint, read_state
+from nucleate.training.settings import plain_settings
+from nucleate.training.star_convex.task import StarConvexTask
+from nucleate.training.task import Task, TrainingRequest
+from nucleate.training.trainee import Batch, Trainee
 
 _log = logging.getLogger(__name__)
 _AUGMENTED_SAMPLES = 16
-# Decided by how a run started: asking again without its --weights must not thaw what was frozen.
-_KEPT_ON_RESUME = ("SEED", "MODEL.WEIGHTS", "MODEL.BACKBONE.FREEZE_AT")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRequest:
-    """What to train.
-
-    Attributes:
-        data: a folder that `prepare` made, or one COCO file.
-        recipe: with the user's overrides.
-        output: the run folder.
-        weights: a checkpoint to start from.
-        resume: go on from `last_checkpoint`.
-        device: where.
-    """
-
-    data: Path
-    recipe: Recipe
-    output: Path
-    weights: Path | None
-    resume: bool
-    device: torch.device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,202 +67,119 @@ def run_training(
         ResultsError: the folder holds another run.
         TrainingError: nothing to resume, or the training diverged.
     """
-    session = _Session(request)
-    return session.run(on_start, on_iteration)
+    _check_folder(request)
+    if request.recipe.settings.threads:
+        torch.set_num_threads(request.recipe.settings.threads)
+    if isinstance(request.recipe.settings, MaskRCNNRecipeSettings):
+        return _Session(request, MaskRCNNTask(request)).run(on_start, on_iteration)
+    return _Session(request, StarConvexTask(request)).run(on_start, on_iteration)
 
 
-class _Session:
+def _check_folder(request: TrainingRequest) -> None:
+    folder = request.output
+    if request.resume:
+        if last_checkpoint(folder) is None:
+            raise TrainingError("no last_checkpoint here to resume from: leave --resume out", path=folder)
+    elif (folder / CONFIG_NAME).exists() or (folder / METRICS_NAME).exists():
+        raise ResultsError("holds a run already: go on with --resume, or choose another --output", path=folder)
+
+
+class _Session(Generic[Batch]):
     """The parts of one training, made in the order that they need each other."""
 
-    def __init__(self, request: TrainingRequest) -> None:
+    def __init__(self, request: TrainingRequest, task: Task[Batch]) -> None:
         self._request = request
-        recipe, settings = request.recipe, request.recipe.settings
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
-        resumed = self._resumed_config()
-        train = read_split(request.data, recipe.config, "DATASETS.TRAIN")
-        assert train is not None
-        self._train = train
-        from_nothing = request.weights is None and settings.start == "none"
-        config = configure(recipe, train, request.output, weights=request.weights, from_nothing=from_nothing)
-        if resumed is not None:
-            config = config.with_overrides({key: resumed.get(key) for key in _KEPT_ON_RESUME})
-        self._config = config.with_overrides({"MODEL.DEVICE": request.device.type})
-        self._validation = read_split(request.data, config, "DATASETS.TEST")
-        self._solver = SolverSettings.from_config(self._config)
-        self._seed = int(str(self._config.get("SEED")))
-        self._records = training_records(train, self._config)
-        self._mapper = self._make_mapper()
-        self._threshold = (settings.score_threshold, "the recipe's setting; no validation split chose")
+        self._task = task
+        threshold = request.recipe.settings.score_threshold
+        self._threshold = (threshold, "the recipe's setting; no validation split chose")
         self._scores: dict[str, float] = {}
 
     def run(self, on_start: Callable[[int, int], None], on_iteration: Callable[[int, float], None]) -> TrainingResult:
-        request, folder = self._request, self._request.output
-        torch.manual_seed(self._seed)
-        network = MaskRCNN.from_config(self._config)
-        if request.recipe.settings.channels_last:
-            network = network.to(memory_format=torch.channels_last)
-        first_iteration, origin, state = 0, "", None
-        if request.resume:
-            state = self._read_state()
-            first_iteration, origin = state.iteration + 1, RunCard.read(folder).settings.get("weights", "")
-            if first_iteration >= self._solver.max_iterations:
-                raise TrainingError(
-                    f"{first_iteration} iterations are done: raise SOLVER.MAX_ITER (now {self._solver.max_iterations})",
-                    path=folder,
-                )
-            network.load_state_dict(state.model)
-        else:
-            origin = start_network(network, request.recipe.settings, request.weights, self._first_batch)
-        network.to(request.device)
-        optimizer = build_optimizer(network, self._solver)
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-        if state is not None:
-            optimizer.load_state_dict(state.optimizer)
-            for group in optimizer.param_groups:
-                group["initial_lr"] = self._solver.base_lr
-            _log.info("resumed after %d iterations", first_iteration)
-        autocast, why = resolve_precision(request.recipe.settings.precision, request.device)
-        _log.info("%s", why)
+        task, course, folder = self._task, self._task.course, self._request.output
+        torch.manual_seed(course.seed)
+        trainee = task.build()
+        first_iteration, origin = self._start(trainee)
         card = self._write_start(origin)
-        on_start(first_iteration, self._solver.max_iterations)
-        with EventLog(folder, first_iteration=first_iteration, last_iteration=self._solver.max_iterations) as events:
+        on_start(first_iteration, course.iterations)
+        with EventLog(folder, first_iteration=first_iteration, last_iteration=course.iterations) as events:
             events.put_picture("augmented", first_iteration, self._write_samples())
-            settings = LoopSettings(
-                folder=folder,
-                solver=self._solver,
-                first_iteration=first_iteration,
-                checkpoint_period=int(str(self._config.get("SOLVER.CHECKPOINT_PERIOD"))),
-                evaluation_period=int(str(self._config.get("TEST.EVAL_PERIOD"))),
-                autocast=autocast,
-                seed=self._seed,
-            )
             evaluate = None
-            if self._validation is not None:
-                evaluate = self._evaluation_hook(network, self._validation, events)
+            if task.validation is not None:
+                evaluate = self._evaluation_hook(trainee, task.validation, events)
             hooks = LoopHooks(on_iteration=on_iteration, evaluate=evaluate)
-            run_loop(network, optimizer, self._batches(first_iteration), settings, events, hooks)
+            stretch = Stretch(folder=folder, first_iteration=first_iteration, course=course)
+            run_loop(trainee, task.batches(first_iteration), stretch, events, hooks)
             losses = events.latest()
         card = replace(card, score_threshold=self._threshold[0], score_threshold_from=self._threshold[1])
         card.write(folder)
-        return TrainingResult(
-            card=card, iterations=self._solver.max_iterations, final_losses=losses, scores=self._scores
-        )
+        return TrainingResult(card=card, iterations=course.iterations, final_losses=losses, scores=self._scores)
 
-    def _resumed_config(self) -> DetectronConfig | None:
-        """Return the configuration of the run that is resumed; refuse a folder that holds a run otherwise."""
+    def _start(self, trainee: Trainee[Batch]) -> tuple[int, str]:
+        """Return the first iteration and where the first weights of all came from."""
         folder = self._request.output
-        config_path = folder / CONFIG_NAME
-        if self._request.resume:
-            if last_checkpoint(folder) is None:
-                raise TrainingError("no last_checkpoint here to resume from: leave --resume out", path=folder)
-            return DetectronConfig.load(config_path)
-        if config_path.exists() or (folder / "metrics.json").exists():
-            raise ResultsError("holds a run already: go on with --resume, or choose another --output", path=folder)
-        return None
-
-    def _read_state(self) -> TrainingState:
-        path = last_checkpoint(self._request.output)
+        if not self._request.resume:
+            return 0, self._task.start(trainee)
+        path = last_checkpoint(folder)
         assert path is not None
-        return read_state(path)
-
-    def _make_mapper(self) -> Mapper:
-        settings = self._request.recipe.settings
-        bgr = self._config.get("INPUT.FORMAT") == "BGR"
-        if not settings.augmentation.enabled:
-            return DetectronMapper(
-                dataset=self._train,
-                record_indices=self._records,
-                resize=ResizeChoice.from_config(self._config),
-                bitmask=self._config.get("INPUT.MASK_FORMAT") == "bitmask",
-                bgr=bgr,
+        state = read_state(path)
+        first_iteration, course = state.iteration + 1, self._task.course
+        if first_iteration >= course.iterations:
+            raise TrainingError(
+                f"{first_iteration} iterations are done: raise SOLVER.MAX_ITER (now {course.iterations})", path=folder
             )
-        if self._config.get("INPUT.MASK_FORMAT") != "bitmask":
-            raise ConfigError("augmented masks are bitmaps: set bitmask", item="INPUT.MASK_FORMAT")
-        return AugmentingMapper(
-            dataset=self._train, record_indices=self._records, augmentation=settings.augmentation, bgr=bgr
-        )
-
-    def _plan(self, first_iteration: int) -> BatchPlan:
-        frames = [self._train.records[index].frame for index in self._records]
-        # Crops are square, whatever the images are.
-        grouped = not self._request.recipe.settings.augmentation.enabled
-        return BatchPlan(
-            wide=tuple(frame.width_px > frame.height_px for frame in frames),
-            images_per_batch=int(str(self._config.get("SOLVER.IMS_PER_BATCH"))),
-            seed=self._seed,
-            first_iteration=first_iteration,
-            last_iteration=self._solver.max_iterations,
-            group_by_aspect=grouped and bool(self._config.get("DATALOADER.ASPECT_RATIO_GROUPING")),
-        )
-
-    def _batches(self, first_iteration: int) -> Iterator[list[TrainingImage]]:
-        workers = int(str(self._config.get("DATALOADER.NUM_WORKERS")))
-        return load_batches(self._mapper, self._plan(first_iteration), workers=workers)
-
-    def _first_batch(self) -> list[TrainingImage]:
-        return next(load_batches(self._mapper, self._plan(0), workers=0))
+        trainee.load(state)
+        _log.info("resumed after %d iterations", first_iteration)
+        return first_iteration, RunCard.read(folder).settings.get("weights", "")
 
     def _write_start(self, origin: str) -> RunCard:
-        folder = self._request.output
-        write_text(folder / CONFIG_NAME, self._config.dump())
+        task, folder = self._task, self._request.output
+        task.write_config(folder)
         card = self._card(origin)
         card.write(folder)
-        _log.info("Full config saved to %s", folder / CONFIG_NAME)
         _log.info(
             "%d images, %d nuclei to train on; %s",
-            len(self._records),
-            self._train.nuclei,
-            f"{len(self._validation)} to validate" if self._validation else "none to validate",
+            len(task.record_indices),
+            task.train.nuclei,
+            f"{len(task.validation)} to validate" if task.validation else "none to validate",
         )
         return card
 
     def _card(self, origin: str) -> RunCard:
-        recipe = self._request.recipe
+        recipe, task = self._request.recipe, self._task
         settings: dict[str, Any] = {
             "command": shlex.join(["nucleate", *sys.argv[1:]]),
             "weights": origin,
-            **_plain(dataclasses.asdict(recipe.settings)),
+            **plain_settings(recipe.settings),
         }
-        return RunCard(
+        card = RunCard(
             name=self._request.output.name,
             recipe=recipe.name,
-            class_names=_class_names(self._train, int(str(self._config.get("MODEL.ROI_HEADS.NUM_CLASSES")))),
-            tile_px=typical_side_px(self._train),
-            nucleus_diameter_px=_median_diameter_px(self._train),
+            class_names=task.train.class_names,
             score_threshold=self._threshold[0],
             score_threshold_from=self._threshold[1],
-            magnification=self._train.magnification,
-            stain=self._train.stain,
+            magnification=task.train.magnification,
+            stain=task.train.stain,
             data=DataSummary(
                 path=self._request.data.as_posix(),
-                fingerprint=self._train.fingerprint,
-                images=len(self._records),
-                nuclei=self._train.nuclei,
+                fingerprint=task.train.fingerprint,
+                images=len(task.record_indices),
+                nuclei=task.train.nuclei,
             ),
             settings=settings,
             versions=current_versions(),
         )
+        return task.describe(card)
 
-    def _write_samples(self) -> Any:
-        pictures, nuclei = [], []
-        for position in range(min(_AUGMENTED_SAMPLES, len(self._records))):
-            index = position * len(self._records) // min(_AUGMENTED_SAMPLES, len(self._records))
-            slot = Slot(iteration=0, position=position, record_index=index)
-            sample = self._mapper(index, image_rng(self._seed, slot))
-            picture, instances = pictured(sample, bgr=self._config.get("INPUT.FORMAT") == "BGR")
-            pictures.append(picture)
-            nuclei.append(instances)
-        sheet = contact_sheet(pictures, nuclei)
+    def _write_samples(self) -> NDArray[Any]:
+        sheet = contact_sheet(*self._task.samples(_AUGMENTED_SAMPLES))
         write_image(self._request.output / "pictures" / "augmented.png", sheet)
         return sheet
 
-    def _evaluation_hook(self, network: MaskRCNN, dataset: CocoDataset, events: EventLog) -> Callable[[int], None]:
+    def _evaluation_hook(
+        self, trainee: Trainee[Batch], dataset: CocoDataset, events: EventLog
+    ) -> Callable[[int], None]:
         def evaluate(iterations: int) -> None:
-            segmenter = MaskRCNNSegmenter.from_network(network).at_scale_of(typical_side_px(self._train))
-            # The split's images are the training's: normalised alike, of the same scale, never tiled.
-            predictions = predict_dataset(segmenter, dataset, InferenceSettings(score_threshold=0.0))
+            predictions = self._task.predict(trainee.kept, dataset)
             threshold = choose_score_threshold(dataset, predictions)
             evaluation = score_predictions(dataset, predictions, EvaluationSettings(score_threshold=threshold))
             results = self._request.output / "inference" / "coco_instances_results.json"
@@ -305,24 +190,6 @@ class _Session:
             _log.info("validation: PQ %.2f at score threshold %.2f, chosen here by PQ", pq, threshold)
             self._threshold = (threshold, f"best mean PQ ({pq:.2f}) on {len(dataset)} validation images")
             self._scores = {**detectron2_scores(evaluation), "PQ": pq}
-            events.put_evaluation(iterations, detectron2_scores(evaluation))
+            events.put_evaluation(iterations, {**detectron2_scores(evaluation)})
 
         return evaluate
-
-
-def _class_names(dataset: CocoDataset, class_count: int) -> tuple[str, ...]:
-    names = dataset.class_names
-    return names + tuple(f"unused {index}" for index in range(len(names), class_count))
-
-
-def _median_diameter_px(dataset: CocoDataset) -> float | None:
-    areas = [dataset.annotations(record).instances.masks.areas_px() for record in dataset.records]
-    every = np.concatenate(areas) if areas else np.zeros(0)
-    return round(float(np.median(2 * np.sqrt(every / np.pi))), 1) if len(every) else None
-
-
-def _plain(value: Any) -> Any:
-    """Return settings as the lists and names that YAML holds."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value

@@ -6,7 +6,6 @@ Build with `MaskRCNN.from_config(DetectronConfig.load(path))`; train with `netwo
 
 from __future__ import annotations
 
-from nucleate.models.mask_rcnn.efficientnet_lite0 import EfficientNetLite0, load_imagenet_weights
 from nucleate.models.mask_rcnn.frozen_statistics import fill_frozen_statistics
 from nucleate.models.mask_rcnn.network import ImageBatch, MaskRCNN
 from nucleate.models.mask_rcnn.prediction import PredictionSettings, instances_in_frame, predict
@@ -24,7 +23,7 @@ from nucleate.models.mask_rcnn.solver import (
     lr_factor,
     parameter_groups,
 )
-from nucleate.models.mask_rcnn.stored_networks import config_beside, find_weights, load_network
+from nucleate.models.mask_rcnn.stored_networks import config_beside, load_network
 from nucleate.models.mask_rcnn.training_targets import (
     BitMasks,
     PolygonMasks,
@@ -37,7 +36,6 @@ __all__ = [
     "BitMasks",
     "ClipSettings",
     "Detections",
-    "EfficientNetLite0",
     "ImageBatch",
     "MaskRCNN",
     "MaskRCNNSegmenter",
@@ -55,9 +53,7 @@ __all__ = [
     "clip_gradients",
     "config_beside",
     "fill_frozen_statistics",
-    "find_weights",
     "instances_in_frame",
-    "load_imagenet_weights",
     "load_network",
     "lr_factor",
     "network_image",

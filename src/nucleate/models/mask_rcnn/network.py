@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from nucleate.errors import DataError
 from nucleate.models.detectron2_config import DetectronConfig
-from nucleate.models.mask_rcnn.efficientnet_lite0 import EfficientNetLite0
+from nucleate.models.mask_rcnn.efficientnet_body import EfficientNetBody
 from nucleate.models.mask_rcnn.pyramid import FeaturePyramid, padded_side_px
 from nucleate.models.mask_rcnn.resnet import ResNet
 from nucleate.models.mask_rcnn.roi_heads import Detections, RoiHeads, RoiLosses
@@ -156,8 +156,8 @@ class MaskRCNN(nn.Module):
         return replace(image, boxes_xyxy=boxes, class_indices=classes)
 
 
-def _body(settings: BackboneSettings) -> ResNet | EfficientNetLite0:
-    return ResNet(settings) if settings.kind == "resnet" else EfficientNetLite0(settings)
+def _body(settings: BackboneSettings) -> ResNet | EfficientNetBody:
+    return ResNet(settings) if settings.kind == "resnet" else EfficientNetBody(settings)
 
 
 def _per_channel(values: tuple[float, ...]) -> Tensor:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from nucleate.core import Instances
 from nucleate.errors import ConfigError
+from nucleate.models.checkpoints import find_weights
 from nucleate.models.devices import default_device
 from nucleate.models.mask_rcnn.network import MaskRCNN
 from nucleate.models.mask_rcnn.prediction import PredictionSettings, predict
-from nucleate.models.mask_rcnn.stored_networks import find_weights, load_network
+from nucleate.models.mask_rcnn.stored_networks import load_network
 
 _FINGERPRINT_CHARACTERS = 16
 

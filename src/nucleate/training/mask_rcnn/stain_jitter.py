@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.core.stain import rgb_to_od
-from nucleate.training.settings import StainJitter
+from nucleate.training.mask_rcnn.settings import StainJitter
 
 # Ruifrok and Johnston 2001, unit vectors of optical density: haematoxylin, eosin.
 LITERATURE_STAINS_OD = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]])

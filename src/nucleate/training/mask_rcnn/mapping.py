@@ -12,9 +12,9 @@ from nucleate.core import Instances, Masks
 from nucleate.core.stain import fit_macenko
 from nucleate.data import CocoDataset
 from nucleate.models.mask_rcnn import BitMasks, TrainingImage
-from nucleate.training.augmentation import random_affine, warp_image, warp_instances
-from nucleate.training.settings import Augmentation
-from nucleate.training.stain_jitter import jitter_stain
+from nucleate.training.mask_rcnn.augmentation import random_affine, warp_image, warp_instances
+from nucleate.training.mask_rcnn.settings import Augmentation
+from nucleate.training.mask_rcnn.stain_jitter import jitter_stain
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.core import Frame, Instances, Masks
-from nucleate.training.settings import Augmentation
+from nucleate.training.mask_rcnn.settings import Augmentation
 
 
 def random_affine(frame: Frame, settings: Augmentation, rng: np.random.Generator) -> NDArray[np.float64]:

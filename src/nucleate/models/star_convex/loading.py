@@ -1,0 +1,57 @@
+"""A star-convex model's folder: which engine runs what lies in it."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+
+from nucleate.errors import CheckpointError, MissingExtraError
+from nucleate.models.run_card import RunCard
+from nucleate.models.star_convex.onnx_engine import EngineSettings, OnnxEngine
+from nucleate.models.star_convex.segmenter import DenseEngine, StarConvexSegmenter
+
+ONNX_NAME = "model.onnx"
+
+_log = logging.getLogger(__name__)
+
+
+def load_star_convex(
+    folder: Path, card: RunCard, device: str | None, settings: EngineSettings = EngineSettings()
+) -> StarConvexSegmenter:
+    """Load the network of a folder: model.onnx on the processor, else the weights by torch.
+
+    Args:
+        folder: a run folder or a model of the package.
+        card: the folder's card.
+        device: cpu, cuda or mps; None takes the processor for ONNX files, the best there is for torch.
+        settings: of the engine for ONNX files.
+
+    Raises:
+        CheckpointError: no network here, or a damaged one.
+        MissingExtraError: the network needs torch, which is not installed.
+    """
+    return StarConvexSegmenter(
+        engine=_engine(folder, card, device, settings), name=card.name, class_names=card.class_names
+    )
+
+
+def _engine(folder: Path, card: RunCard, device: str | None, settings: EngineSettings) -> DenseEngine:
+    exported = folder / ONNX_NAME
+    if exported.is_file() and device in (None, "cpu"):
+        engine = OnnxEngine.load(exported, settings)
+        _log.info("%s: %s, %s", card.name, engine.library, engine.precision)
+        return engine
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError(f"{folder.name!r} on {device or 'this run of checkpoints'}", "train")
+    from nucleate.models.checkpoints import find_weights, load_strictly, read_weights
+    from nucleate.models.devices import parse_device
+    from nucleate.models.star_convex.network import StarConvexNetwork
+    from nucleate.models.star_convex.torch_engine import TorchEngine
+
+    channels = card.settings.get("decoder_channels")
+    if not isinstance(channels, list) or len(channels) != 4:
+        raise CheckpointError("nucleate.yaml names no decoder_channels: restore the file", path=folder)
+    network = StarConvexNetwork((channels[0], channels[1], channels[2], channels[3]))
+    load_strictly(network, read_weights(find_weights(folder)))
+    return TorchEngine(network=network.eval().to(parse_device(device)))

