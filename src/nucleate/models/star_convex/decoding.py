@@ -38,6 +38,9 @@ class DecodingSettings:
             raise ConfigError(f"{self.voters} voters: at least 1")
 
 
+DEFAULT_DECODING = DecodingSettings()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DenseMaps:
     """The network's answer for one image; a cell covers 2 x 2 pixels.
@@ -55,7 +58,7 @@ class DenseMaps:
     distances_px: NDArray[np.float32]
 
 
-def decode(maps: DenseMaps, frame: Frame, settings: DecodingSettings = DecodingSettings()) -> Instances:
+def decode(maps: DenseMaps, frame: Frame, settings: DecodingSettings = DEFAULT_DECODING) -> Instances:
     """Return the nuclei of one image, best score first; their masks may overlap a little.
 
     Args:

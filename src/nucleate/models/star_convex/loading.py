@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nucleate.errors import CheckpointError, MissingExtraError
 from nucleate.models.run_card import RunCard
-from nucleate.models.star_convex.onnx_engine import EngineSettings, OnnxEngine
+from nucleate.models.star_convex.onnx_engine import DEFAULT_ENGINE, EngineSettings, OnnxEngine
 from nucleate.models.star_convex.segmenter import DenseEngine, StarConvexSegmenter
 
 ONNX_NAME = "model.onnx"
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 def load_star_convex(
-    folder: Path, card: RunCard, device: str | None, settings: EngineSettings = EngineSettings()
+    folder: Path, card: RunCard, device: str | None, settings: EngineSettings = DEFAULT_ENGINE
 ) -> StarConvexSegmenter:
     """Load the network of a folder: model.onnx on the processor, else the weights by torch.
 

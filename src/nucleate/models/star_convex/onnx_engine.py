@@ -38,6 +38,9 @@ class EngineSettings:
             raise ConfigError(f"{self.threads} threads, {self.streams} streams: 0 or more, at least 1")
 
 
+DEFAULT_ENGINE = EngineSettings()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OnnxEngine:
     """A loaded network.
@@ -55,7 +58,7 @@ class OnnxEngine:
     compute: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
     @classmethod
-    def load(cls, path: Path, settings: EngineSettings = EngineSettings()) -> OnnxEngine:
+    def load(cls, path: Path, settings: EngineSettings = DEFAULT_ENGINE) -> OnnxEngine:
         """Load an ONNX file that `export_onnx` wrote.
 
         Raises:

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nucleate.errors import CheckpointError, ConfigError
+from nucleate.models.efficientnet_lite0 import load_imagenet_weights
+from nucleate.models.star_convex.export import export_onnx
+from nucleate.models.star_convex.losses import StarConvexTargets, star_convex_losses
+from nucleate.models.star_convex.network import StarConvexMaps, StarConvexNetwork
+from nucleate.models.star_convex.onnx_engine import EngineSettings, OnnxEngine
+from nucleate.models.star_convex.rays import RAYS
+from nucleate.models.star_convex.torch_engine import TorchEngine
+
+
+@pytest.fixture(scope="module")
+def network() -> StarConvexNetwork:
+    torch.manual_seed(4)
+    made = StarConvexNetwork((16, 16, 8, 8)).eval()
+    load_imagenet_weights(made.encoder)
+    torch.nn.init.normal_(made.head.weight, std=0.2)
+    return made
+
+
+@pytest.fixture(scope="module")
+def exported(network: StarConvexNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    export_onnx(network, path)
+    return path
+
+
+def test_a_cell_covers_two_by_two_pixels(network: StarConvexNetwork) -> None:
+    maps = network(torch.zeros(2, 3, 64, 96))
+    assert maps.depth.shape == maps.inside.shape == maps.quality.shape == (2, 32, 48)
+    assert maps.log_distances.shape == (2, RAYS, 32, 48)
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 96, 160)])
+def test_the_export_answers_as_torch_does(network: StarConvexNetwork, exported: Path, shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    ours = TorchEngine(network=network).run(images)
+    theirs = OnnxEngine.load(exported, EngineSettings(precision="fp32", threads=1)).run(images)
+    assert len(ours) == len(theirs) == shape[0]
+    for one, other in zip(ours, theirs, strict=True):
+        # Weights are stored with 11 bits.
+        assert np.allclose(one.depth, other.depth, atol=0.01)
+        assert np.allclose(one.quality, other.quality, atol=0.01)
+        assert np.allclose(one.distances_px, other.distances_px, rtol=0.02)
+
+
+def test_onnxruntime_answers_where_openvino_is_missing(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(2).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    expected = OnnxEngine.load(exported, EngineSettings(precision="fp32")).run(images)[0]
+    real = builtins.__import__
+
+    def without_openvino(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "openvino":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without_openvino)
+    engine = OnnxEngine.load(exported)
+    assert (engine.library, engine.precision) == ("onnxruntime", "fp32")
+    assert np.allclose(engine.run(images)[0].distances_px, expected.distances_px, rtol=1e-3)
+    with pytest.raises(ConfigError, match="OpenVINO"):
+        OnnxEngine.load(exported, EngineSettings(precision="bf16"))
+
+
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    with pytest.raises(CheckpointError, match=r"model\.onnx"):
+        OnnxEngine.load(path)
+    path.write_bytes(b"not a network")
+    with pytest.raises(CheckpointError, match="OpenVINO"):
+        OnnxEngine.load(path)
+
+
+def test_engine_settings_are_checked() -> None:
+    with pytest.raises(ConfigError):
+        EngineSettings(threads=-1)
+
+
+def test_the_fingerprint_follows_the_weights(network: StarConvexNetwork) -> None:
+    first = TorchEngine(network=network).fingerprint
+    other = StarConvexNetwork((16, 16, 8, 8))
+    assert first == TorchEngine(network=network).fingerprint != TorchEngine(network=other).fingerprint
+
+
+def targets_of_disc(radius_px: float = 6.0) -> StarConvexTargets:
+    depth = torch.zeros(1, 16, 16)
+    depth[0, 7:9, 7:9] = 1.0
+    cells = torch.nonzero(depth.flatten()).flatten()
+    return StarConvexTargets(
+        depth=depth,
+        known=torch.ones(1, 16, 16, dtype=torch.bool),
+        cells=cells,
+        distances_px=torch.full((len(cells), RAYS), radius_px),
+        visible=torch.ones(len(cells), RAYS, dtype=torch.bool),
+    )
+
+
+def maps_of(targets: StarConvexTargets, radius_px: float) -> StarConvexMaps:
+    sure = torch.where(targets.depth > 0, 20.0, -20.0)
+    return StarConvexMaps(
+        depth=sure.clone().requires_grad_(),
+        inside=sure.clone(),
+        quality=torch.full_like(sure, 20.0),
+        log_distances=torch.full((1, RAYS, 16, 16), radius_px).log().requires_grad_(),
+    )
+
+
+def test_a_perfect_answer_costs_nothing() -> None:
+    targets = targets_of_disc()
+    losses = star_convex_losses(maps_of(targets, 6.0), targets)
+    assert float(losses.total().detach()) == pytest.approx(0, abs=0.01)
+    assert dict(losses.logged())["star_convex/polar_iou"] == pytest.approx(1)
+
+
+def test_half_the_radius_costs_its_logarithm_and_is_a_quarter_of_the_area() -> None:
+    targets = targets_of_disc()
+    losses = star_convex_losses(maps_of(targets, 3.0), targets)
+    assert float(losses.distances.detach()) == pytest.approx(np.log(2), rel=1e-4)
+    assert dict(losses.logged())["star_convex/polar_iou"] == pytest.approx(0.25, rel=1e-4)
+
+
+def test_what_leaves_the_picture_teaches_nothing() -> None:
+    targets = targets_of_disc()
+    targets.visible[:, : RAYS // 2] = False
+    maps = maps_of(targets, 6.0)
+    with torch.no_grad():
+        maps.log_distances[:, : RAYS // 2] = 5.0
+    assert float(star_convex_losses(maps, targets).distances.detach()) == pytest.approx(0, abs=1e-5)
+
+
+def test_a_batch_without_nuclei_has_finite_losses_and_gradients() -> None:
+    full = targets_of_disc()
+    empty = StarConvexTargets(
+        depth=torch.zeros(1, 16, 16),
+        known=torch.zeros(1, 16, 16, dtype=torch.bool),
+        cells=torch.zeros(0, dtype=torch.int64),
+        distances_px=torch.zeros(0, RAYS),
+        visible=torch.zeros(0, RAYS, dtype=torch.bool),
+    )
+    maps = maps_of(full, 6.0)
+    total = star_convex_losses(maps, empty.to(torch.device("cpu"))).total()
+    total.backward()  # type: ignore[no-untyped-call]
+    assert bool(torch.isfinite(total.detach()))
+    assert maps.depth.grad is not None
+    assert bool(torch.isfinite(maps.depth.grad).all())
