@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nucleate.api.convert import convert
     from nucleate.api.demo import demo
     from nucleate.api.evaluate import EvaluateSettings, evaluate
     from nucleate.api.models import load_model
@@ -24,6 +25,7 @@ __all__ = [
     "EvaluateSettings",
     "PrepareSettings",
     "SegmentSettings",
+    "convert",
     "demo",
     "evaluate",
     "load_model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.demo import DemoReport, demo
 from nucleate.api.evaluate import EvaluateSettings, evaluate
 from nucleate.api.models import LoadedModel, load_model
@@ -10,12 +11,14 @@ from nucleate.api.segment import SegmentSettings, segment
 from nucleate.api.train import TrainReport, train
 
 __all__ = [
+    "ConvertReport",
     "DemoReport",
     "EvaluateSettings",
     "LoadedModel",
     "PrepareSettings",
     "SegmentSettings",
     "TrainReport",
+    "convert",
     "demo",
     "evaluate",
     "load_model",

@@ -19,6 +19,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     api.train,
     api.evaluate,
     api.segment,
+    api.convert,
 )
 USER_ERROR = 2
 SOME_INPUTS_FAILED = 1

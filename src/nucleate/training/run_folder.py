@@ -59,6 +59,12 @@ def save_checkpoint(folder: Path, name: str, state: TrainingState) -> None:
     write_text(folder / LAST_NAME, name)
 
 
+def halved(state: TrainingState) -> TrainingState:
+    """Return a state with the weights that count in float16 and nothing else: a training goes on from it."""
+    model = {name: each.half() if each.is_floating_point() else each for name, each in state.model.items()}
+    return TrainingState(iteration=state.iteration, model=model, stepped=None, optimizer=None)
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the file that `last_checkpoint` names, None where there is no such file.
 

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from nucleate.api.convert import convert
 from nucleate.api.evaluate import EvaluateSettings, evaluate
 from nucleate.api.models import load_model
 from nucleate.errors import ConfigError, TrainingError
 from nucleate.models.run_card import RunCard
-from nucleate.models.star_convex.export import export_onnx
-from nucleate.models.star_convex.network import StarConvexNetwork
 from nucleate.models.star_convex.torch_engine import TorchEngine
 from nucleate.training.events import read_metrics
-from nucleate.training.run_folder import read_state, save_checkpoint
+from nucleate.training.run_folder import read_state
 from nucleate.training.star_convex.optimiser import Schedule
 from nucleate.training.star_convex.settings import Optimisation
 from tests.training.test_session import run as run_any
@@ -77,18 +76,13 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(data: Path, finished
 
 
 def test_a_checkpoint_of_half_precision_without_optimiser_resumes(data: Path, finished: Path, tmp_path: Path) -> None:
-    state = read_state(finished / "model_0000001.pth")
-    slim = type(state)(
-        iteration=state.iteration,
-        model={name: each.half() if each.is_floating_point() else each for name, each in state.model.items()},
-        stepped=None,
-        optimizer=None,
-    )
-    save_checkpoint(tmp_path, "model_0000001.pth", slim)
-    RunCard.read(finished).write(tmp_path)
-    card = run(data, tmp_path, iterations=3, resume=True)
+    small = tmp_path / "small"
+    report = convert(finished, to="nucleate", output=small)
+    assert report.size_bytes < (finished / "model_final.pth").stat().st_size / 5
+    assert "after 4 iterations" in report.summary()
+    card = run(data, small, iterations=6, resume=True)
     assert card.settings["weights"].startswith("EfficientNet-Lite0, ImageNet")
-    assert read_state(tmp_path / "model_final.pth").iteration == 2
+    assert read_state(small / "model_final.pth").iteration == 5
 
 
 def test_a_finished_run_is_not_resumed(data: Path, finished: Path) -> None:
@@ -108,16 +102,15 @@ def test_weights_start_a_fine_tuning(data: Path, finished: Path, tmp_path: Path)
     assert card.settings["weights"] == "random"
 
 
-def test_a_run_segments_and_is_evaluated_by_torch_and_by_its_export(data: Path, finished: Path) -> None:
+def test_a_run_segments_and_is_evaluated_by_torch_and_by_its_export(data: Path, finished: Path, tmp_path: Path) -> None:
     by_torch = load_model(finished, "cpu")
     assert isinstance(by_torch.segmenter.engine, TorchEngine)  # type: ignore[attr-defined]
     first = evaluate(finished, data, settings=EvaluateSettings(score=0.3))
-    network = by_torch.segmenter.engine.network  # type: ignore[attr-defined]
-    assert isinstance(network, StarConvexNetwork)
-    export_onnx(network, finished / "model.onnx")
-    exported = load_model(finished)
+    report = convert(finished, to="onnx", output=tmp_path / "exported")
+    assert report.size_bytes < 15e6
+    exported = load_model(tmp_path / "exported")
     assert exported.segmenter.engine.library == "openvino"  # type: ignore[attr-defined]
-    second = evaluate(finished, data, settings=EvaluateSettings(score=0.3, diameter=None))
+    second = evaluate(tmp_path / "exported", data, settings=EvaluateSettings(score=0.3, diameter=None))
     assert first.overall.scores.pq == pytest.approx(second.overall.scores.pq, abs=2)
 
 

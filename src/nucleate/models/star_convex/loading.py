@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nucleate.errors import CheckpointError, MissingExtraError
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.onnx_engine import DEFAULT_ENGINE, EngineSettings, OnnxEngine
 from nucleate.models.star_convex.segmenter import DenseEngine, StarConvexSegmenter
+
+if TYPE_CHECKING:
+    from nucleate.models.star_convex.network import StarConvexNetwork
 
 ONNX_NAME = "model.onnx"
 
@@ -43,15 +47,25 @@ def _engine(folder: Path, card: RunCard, device: str | None, settings: EngineSet
         _log.info("%s: %s, %s", card.name, engine.library, engine.precision)
         return engine
     if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError(f"{folder.name!r} on {device or 'this run of checkpoints'}", "train")
-    from nucleate.models.checkpoints import find_weights, load_strictly, read_weights
+        raise MissingExtraError(f"{folder.name!r}, which holds a training's checkpoints", "train")
     from nucleate.models.devices import parse_device
-    from nucleate.models.star_convex.network import StarConvexNetwork
     from nucleate.models.star_convex.torch_engine import TorchEngine
+
+    return TorchEngine(network=load_network(folder, card).to(parse_device(device)))
+
+
+def load_network(folder: Path, card: RunCard) -> StarConvexNetwork:
+    """Return the trained network of a run folder on the CPU, in `eval()` mode; needs torch.
+
+    Raises:
+        CheckpointError: no weights here, or weights that don't fit the card.
+    """
+    from nucleate.models.checkpoints import find_weights, load_strictly, read_weights
+    from nucleate.models.star_convex.network import StarConvexNetwork
 
     channels = card.settings.get("decoder_channels")
     if not isinstance(channels, list) or len(channels) != 4:
         raise CheckpointError("nucleate.yaml names no decoder_channels: restore the file", path=folder)
     network = StarConvexNetwork((channels[0], channels[1], channels[2], channels[3]))
     load_strictly(network, read_weights(find_weights(folder)))
-    return TorchEngine(network=network.eval().to(parse_device(device)))
+    return network.eval()
