@@ -76,7 +76,12 @@ def main() -> None:
     PACKAGE.mkdir(parents=True, exist_ok=True)
     card = RunCard.read(arguments.run)
     card = dataclasses.replace(
-        card, name=NAME, settings={**card.settings, "command": TRAINING.format(recipe=card.recipe)}
+        card,
+        name=NAME,
+        licence="Apache-2.0",
+        commercial_use=True,
+        learned_from="NuInsSeg (CC BY 4.0), from EfficientNet-Lite0's ImageNet weights (Apache-2.0)",
+        settings={**card.settings, "command": TRAINING.format(recipe=card.recipe)},
     )
     weights = read_weights(arguments.run / "model_final.pth")
     half = {name: tensor.half() for name, tensor in weights.tensors.items()}

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from nucleate.api.convert import convert
     from nucleate.api.demo import demo
     from nucleate.api.evaluate import EvaluateSettings, evaluate
-    from nucleate.api.models import load_model
+    from nucleate.api.loading import load_model
+    from nucleate.api.models import models
     from nucleate.api.prepare import PrepareSettings, prepare
     from nucleate.api.segment import SegmentSettings, segment
     from nucleate.api.train import train
@@ -29,6 +30,7 @@ __all__ = [
     "demo",
     "evaluate",
     "load_model",
+    "models",
     "prepare",
     "segment",
     "train",

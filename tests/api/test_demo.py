@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from nucleate.api.demo import REGION_SIDE_PX, REGION_XY, demo, demo_with, read_region
-from nucleate.api.models import LoadedModel
+from nucleate.api.loading import LoadedModel
 from nucleate.errors import DataError
 from nucleate.files import read_rgb
 from nucleate.models.run_card import RunCard

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 from nucleate.api.evaluate import EvaluateSettings, evaluate
-from nucleate.api.models import LoadedModel
+from nucleate.api.loading import LoadedModel
 from nucleate.core import Frame, Instances, encode_rles, masks_from_label_map
 from nucleate.core.stain import StainNormalisation
 from nucleate.errors import ConfigError, DataError, ResultsError

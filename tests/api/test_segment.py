@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from nucleate.api.models import LoadedModel
+from nucleate.api.loading import LoadedModel
 from nucleate.api.segment import SegmentSettings, segment, segment_with
 from nucleate.core import Instances, masks_from_label_map
 from nucleate.errors import ConfigError, DataError, ResultsError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nucleate.api.models import DEFAULT_MODEL, load_model, model_folder
+from nucleate.api.loading import DEFAULT_MODEL, load_model, model_folder
 from nucleate.errors import ConfigError
 from nucleate.models.run_card import RunCard
 from tests.synthetic import draw_he

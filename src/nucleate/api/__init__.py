@@ -5,7 +5,8 @@ from __future__ import annotations
 from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.demo import DemoReport, demo
 from nucleate.api.evaluate import EvaluateSettings, evaluate
-from nucleate.api.models import LoadedModel, load_model
+from nucleate.api.loading import LoadedModel, load_model
+from nucleate.api.models import ModelEntry, ModelList, models
 from nucleate.api.prepare import PrepareSettings, prepare
 from nucleate.api.segment import SegmentSettings, segment
 from nucleate.api.train import TrainReport, train
@@ -15,6 +16,8 @@ __all__ = [
     "DemoReport",
     "EvaluateSettings",
     "LoadedModel",
+    "ModelEntry",
+    "ModelList",
     "PrepareSettings",
     "SegmentSettings",
     "TrainReport",
@@ -22,6 +25,7 @@ __all__ = [
     "demo",
     "evaluate",
     "load_model",
+    "models",
     "prepare",
     "segment",
     "train",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nucleate.api.models import model_folder
+from nucleate.api.loading import model_folder
 from nucleate.errors import CheckpointError, ConfigError, MissingExtraError, ResultsError
 from nucleate.files import folder_lock, write_bytes
 from nucleate.models.run_card import CARD_NAME, RunCard

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.api.models import DEFAULT_MODEL, LoadedModel, load_model
+from nucleate.api.loading import DEFAULT_MODEL, LoadedModel, load_model
 from nucleate.api.segment import SegmentSettings, segment_with
 from nucleate.assets import find_sample_slide
 from nucleate.core import Frame

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from nucleate.api.models import LoadedModel, load_model
+from nucleate.api.loading import LoadedModel, load_model
 from nucleate.core import Instances
 from nucleate.core.stain import StainNormalisation
 from nucleate.data import CocoDataset, Split, available_splits, read_dataset

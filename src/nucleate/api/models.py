@@ -1,98 +1,89 @@
-"""Which engine answers to a model's name or folder."""
+"""`nucleate models`: which models there are, and what their licences allow."""
 
 from __future__ import annotations
 
-import importlib.util
-from dataclasses import dataclass, replace
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 
-from nucleate.errors import ConfigError, MissingExtraError
-from nucleate.inference import Segmenter
-from nucleate.models.run_card import CARD_NAME, RunCard
-
-DEFAULT_MODEL = "nucleate-mask-rcnn"
-SHIPPED_MODELS = (DEFAULT_MODEL,)
+from nucleate.api.loading import SHIPPED_MODELS, model_folder
+from nucleate.assets.weights import PUBLISHED_WEIGHTS
+from nucleate.models.run_card import RunCard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedModel:
-    """A network ready to segment, and what is known of it.
+class ModelEntry:
+    """One model.
 
     Attributes:
-        segmenter: images in, instances out.
-        card: its run card.
-        folder: where its files are; None for one made in Python.
+        name: what `--model` or `--weights` takes.
+        use: segment (`--model`), or start a training (`--weights`).
+        network: the kind of network.
+        licence: of the weights.
+        commercial_use: whether the licence allows it.
+        learned_from: the data, with their licences.
+        size_bytes: of the weights in the package; None for weights that are fetched.
     """
 
-    segmenter: Segmenter
-    card: RunCard
-    folder: Path | None = None
-
-    def magnification(self, diameter_px: float | None, *, source: str | None = None) -> float:
-        """Return the factor that brings images to the scale that the model learned.
-
-        Args:
-            diameter_px: median nuclear diameter of the images, in their pixels; None where nobody says.
-            source: of the data set's images; the diameters of the sources that the model learned from are known.
-        """
-        card = self.card
-        if card.working_diameter_px is None:
-            learned_px = card.nucleus_diameter_px
-            if diameter_px is None or learned_px is None:
-                return card.magnification
-            return card.magnification * learned_px / diameter_px
-        known_px = card.source_diameters_px.get(source or "") if diameter_px is None else diameter_px
-        return card.magnification if known_px is None else card.working_diameter_px / known_px
+    name: str
+    use: str
+    network: str
+    licence: str
+    commercial_use: bool
+    learned_from: str
+    size_bytes: int | None = None
 
 
-def model_folder(model: str | Path) -> Path:
-    """Return the folder of a run, or of a model in the package by its name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelList:
+    """The models, those in the package first."""
 
-    Raises:
-        ConfigError: neither a folder nor a known name.
-    """
-    path = Path(model)
-    if path.is_dir():
-        return path
-    if str(model) in SHIPPED_MODELS:
-        return Path(str(resources.files("nucleate.models") / "weights" / str(model)))
-    raise ConfigError(f"{model}: neither a run folder nor a model; models: {', '.join(SHIPPED_MODELS)}")
+    entries: tuple[ModelEntry, ...]
+
+    def summary(self) -> str:
+        """Return one paragraph a model."""
+        return "\n".join(_text(entry) for entry in self.entries)
 
 
-def load_model(model: str | Path = DEFAULT_MODEL, device: str | None = None) -> LoadedModel:
-    """Load a model by name or run folder.
+def models() -> ModelList:
+    """List the models: what they are for, their licences, whether commercial use is allowed."""
+    shipped = [_shipped(name) for name in SHIPPED_MODELS]
+    fetched = [
+        ModelEntry(
+            name=weights.name,
+            use="train --weights",
+            network="mask-rcnn",
+            licence=weights.licence,
+            commercial_use=weights.commercial_use,
+            learned_from=weights.learned_from,
+        )
+        for weights in PUBLISHED_WEIGHTS
+    ]
+    return ModelList(entries=(*shipped, *fetched))
 
-    Args:
-        model: a name in `SHIPPED_MODELS`, or a folder with config.yaml and weights (ours or Detectron2's).
-        device: "cpu", "cuda", "mps"; None takes the best there is.
 
-    Raises:
-        ConfigError: no such model.
-        CheckpointError: the folder is incomplete or damaged.
-        MissingExtraError: the engine's libraries are not installed.
-    """
-    folder = model_folder(model)
+def _shipped(name: str) -> ModelEntry:
+    folder = model_folder(name)
     card = RunCard.read(folder)
-    if card.network == "star-convex":
-        from nucleate.models.star_convex.loading import load_star_convex
-
-        return LoadedModel(segmenter=load_star_convex(folder, card, device), card=card, folder=folder)
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError(f"the Mask R-CNN {folder.name!r}", "train")
-    from nucleate.models.devices import parse_device
-    from nucleate.models.mask_rcnn import PredictionSettings
-    from nucleate.models.mask_rcnn.segmenter import MaskRCNNSegmenter
-
-    has_card = (folder / CARD_NAME).is_file()
-    segmenter = MaskRCNNSegmenter.load(
-        folder,
-        parse_device(device),
-        class_names=card.class_names if has_card else None,
-        settings=PredictionSettings(channels_last=bool(card.settings.get("channels_last", False))),
+    return ModelEntry(
+        name=name,
+        use="segment --model",
+        network=card.network,
+        licence=card.licence,
+        commercial_use=card.commercial_use,
+        learned_from=card.learned_from,
+        size_bytes=sum(path.stat().st_size for path in _weights_in(folder)),
     )
-    if card.tile_px is not None:
-        segmenter = segmenter.at_scale_of(card.tile_px)
-    if not has_card:
-        card = replace(card, class_names=segmenter.class_names)
-    return LoadedModel(segmenter=segmenter, card=card, folder=folder)
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.suffix in (".pth", ".onnx")]
+
+
+def _text(entry: ModelEntry) -> str:
+    place = "fetched when asked for" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB, in the package"
+    commercial = "commercial use allowed" if entry.commercial_use else "no commercial use"
+    return (
+        f"{entry.name}  ({entry.network}; {entry.use}; {place})\n"
+        f"    licence: {entry.licence}; {commercial}\n"
+        f"    learned from: {entry.learned_from}"
+    )

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nucleate.api.models import DEFAULT_MODEL, LoadedModel, load_model
+from nucleate.api.loading import DEFAULT_MODEL, LoadedModel, load_model
 from nucleate.errors import DataError, ResultsError
 from nucleate.export import FinishedImage, ResultsFolder
 from nucleate.files import folder_lock

@@ -21,11 +21,15 @@ class PublishedWeights:
         name: what `--weights` takes.
         file: where from, and its checksum where the publisher states one.
         licence: as its publisher states it.
+        commercial_use: whether the licence allows it.
+        learned_from: the data that they were trained on.
     """
 
     name: str
     file: RemoteFile
     licence: str
+    commercial_use: bool
+    learned_from: str
 
 
 _ZOO = "https://dl.fbaipublicfiles.com/detectron2/COCO-InstanceSegmentation"
@@ -38,6 +42,8 @@ PUBLISHED_WEIGHTS = (
             urls=(f"{_ZOO}/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl",),
         ),
         licence="CC BY-SA 3.0 (Detectron2's model zoo)",
+        commercial_use=True,
+        learned_from="COCO 2017 (photographs under Flickr's terms), from ImageNet weights",
     ),
 )
 

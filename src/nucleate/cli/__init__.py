@@ -20,6 +20,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     api.evaluate,
     api.segment,
     api.convert,
+    api.models,
 )
 USER_ERROR = 2
 SOME_INPUTS_FAILED = 1

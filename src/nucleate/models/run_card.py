@@ -58,6 +58,9 @@ class RunCard:
         magnification: factor from an image as it was taken to the training images (`prepare --resize`).
         stain: the normalisation that the training images had; applied to every image before the network.
         data: what it was trained on; None if unknown.
+        licence: of the weights; "" where the owner of the run has not said.
+        commercial_use: whether the licence allows it.
+        learned_from: data and start weights with their licences, for people.
         settings: the training settings in full.
         versions: of this package, Python and what computes.
     """
@@ -75,6 +78,9 @@ class RunCard:
     magnification: float = 1.0
     stain: StainNormalisation | None = None
     data: DataSummary | None = None
+    licence: str = ""
+    commercial_use: bool = False
+    learned_from: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 

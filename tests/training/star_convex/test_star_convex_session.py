@@ -10,7 +10,7 @@ import torch
 
 from nucleate.api.convert import convert
 from nucleate.api.evaluate import EvaluateSettings, evaluate
-from nucleate.api.models import load_model
+from nucleate.api.loading import load_model
 from nucleate.errors import ConfigError, TrainingError
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.torch_engine import TorchEngine

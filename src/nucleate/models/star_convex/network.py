@@ -76,7 +76,8 @@ class StarConvexNetwork(nn.Module):
             x = maps[-1].contiguous()
             for stage, skip in zip(self.decoder, reversed(maps[:-1]), strict=True):
                 x = stage(x, skip.contiguous())
-            answer = self.head(x).float()
+        # Distances need more digits than bf16 has.
+        answer = self.head(x.float())
         return StarConvexMaps(
             depth=answer[:, 0],
             inside=answer[:, 1],

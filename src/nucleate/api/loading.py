@@ -1,0 +1,98 @@
+"""Which engine answers to a model's name or folder."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from nucleate.errors import ConfigError, MissingExtraError
+from nucleate.inference import Segmenter
+from nucleate.models.run_card import CARD_NAME, RunCard
+
+DEFAULT_MODEL = "nucleate-mask-rcnn"
+SHIPPED_MODELS = (DEFAULT_MODEL,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A network ready to segment, and what is known of it.
+
+    Attributes:
+        segmenter: images in, instances out.
+        card: its run card.
+        folder: where its files are; None for one made in Python.
+    """
+
+    segmenter: Segmenter
+    card: RunCard
+    folder: Path | None = None
+
+    def magnification(self, diameter_px: float | None, *, source: str | None = None) -> float:
+        """Return the factor that brings images to the scale that the model learned.
+
+        Args:
+            diameter_px: median nuclear diameter of the images, in their pixels; None where nobody says.
+            source: of the data set's images; the diameters of the sources that the model learned from are known.
+        """
+        card = self.card
+        if card.working_diameter_px is None:
+            learned_px = card.nucleus_diameter_px
+            if diameter_px is None or learned_px is None:
+                return card.magnification
+            return card.magnification * learned_px / diameter_px
+        known_px = card.source_diameters_px.get(source or "") if diameter_px is None else diameter_px
+        return card.magnification if known_px is None else card.working_diameter_px / known_px
+
+
+def model_folder(model: str | Path) -> Path:
+    """Return the folder of a run, or of a model in the package by its name.
+
+    Raises:
+        ConfigError: neither a folder nor a known name.
+    """
+    path = Path(model)
+    if path.is_dir():
+        return path
+    if str(model) in SHIPPED_MODELS:
+        return Path(str(resources.files("nucleate.models") / "weights" / str(model)))
+    raise ConfigError(f"{model}: neither a run folder nor a model; models: {', '.join(SHIPPED_MODELS)}")
+
+
+def load_model(model: str | Path = DEFAULT_MODEL, device: str | None = None) -> LoadedModel:
+    """Load a model by name or run folder.
+
+    Args:
+        model: a name in `SHIPPED_MODELS`, or a folder with config.yaml and weights (ours or Detectron2's).
+        device: "cpu", "cuda", "mps"; None takes the best there is.
+
+    Raises:
+        ConfigError: no such model.
+        CheckpointError: the folder is incomplete or damaged.
+        MissingExtraError: the engine's libraries are not installed.
+    """
+    folder = model_folder(model)
+    card = RunCard.read(folder)
+    if card.network == "star-convex":
+        from nucleate.models.star_convex.loading import load_star_convex
+
+        return LoadedModel(segmenter=load_star_convex(folder, card, device), card=card, folder=folder)
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError(f"the Mask R-CNN {folder.name!r}", "train")
+    from nucleate.models.devices import parse_device
+    from nucleate.models.mask_rcnn import PredictionSettings
+    from nucleate.models.mask_rcnn.segmenter import MaskRCNNSegmenter
+
+    has_card = (folder / CARD_NAME).is_file()
+    segmenter = MaskRCNNSegmenter.load(
+        folder,
+        parse_device(device),
+        class_names=card.class_names if has_card else None,
+        settings=PredictionSettings(channels_last=bool(card.settings.get("channels_last", False))),
+    )
+    if card.tile_px is not None:
+        segmenter = segmenter.at_scale_of(card.tile_px)
+    if not has_card:
+        card = replace(card, class_names=segmenter.class_names)
+    return LoadedModel(segmenter=segmenter, card=card, folder=folder)
