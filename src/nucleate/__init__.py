@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nucleate.api.demo import demo
     from nucleate.api.evaluate import EvaluateSettings, evaluate
     from nucleate.api.loading import load_model
-    from nucleate.api.models import models
+    from nucleate.api.models import models as list_models
     from nucleate.api.prepare import PrepareSettings, prepare
     from nucleate.api.segment import SegmentSettings, segment
     from nucleate.api.train import train
@@ -29,8 +29,8 @@ __all__ = [
     "convert",
     "demo",
     "evaluate",
+    "list_models",
     "load_model",
-    "models",
     "prepare",
     "segment",
     "train",
@@ -39,6 +39,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported when first asked for: `import nucleate.core` must not pull in everything above it.
+    if name == "list_models":
+        # `nucleate.models` is the package of networks.
+        return importlib.import_module("nucleate.api").models
     if name in __all__:
         return getattr(importlib.import_module("nucleate.api"), name)
     raise AttributeError(f"module 'nucleate' has no attribute {name!r}")

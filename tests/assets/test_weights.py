@@ -22,7 +22,11 @@ def test_an_unknown_name_names_the_known_ones() -> None:
 
 def test_offline_the_line_says_where_to_get_the_file_and_where_to_put_it(tmp_path: Path) -> None:
     unreachable = RemoteFile(name="model.pkl", urls=("http://127.0.0.1:9/model.pkl",))
-    published = (PublishedWeights(name="zoo", file=unreachable, licence="CC BY-SA 3.0", commercial_use=True, learned_from="COCO"),)
+    published = (
+        PublishedWeights(
+            name="zoo", file=unreachable, licence="CC BY-SA 3.0", commercial_use=True, learned_from="COCO"
+        ),
+    )
     quick = DownloadSettings(attempts=1, timeout_s=1.0)
     with pytest.raises(DownloadError) as caught:
         find_weights("zoo", cache=tmp_path, published=published, settings=quick)
