@@ -215,6 +215,9 @@ def test_the_weights_of_a_run_are_found(tmp_path: Path) -> None:
     assert find_weights(tmp_path) == early
     final = tmp_path / "model_final.pth"
     final.touch()
+    # last_checkpoint knows better: the run may have been resumed beyond its first end.
+    assert find_weights(tmp_path) == early
+    (tmp_path / "last_checkpoint").unlink()
     assert find_weights(tmp_path) == final
     assert find_weights(early) == early
 
