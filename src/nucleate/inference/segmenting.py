@@ -13,7 +13,7 @@ from nucleate.core import Frame, Instances
 from nucleate.core.stain import StainNormalisation
 from nucleate.errors import ConfigError
 from nucleate.inference.magnification import in_frame, magnified
-from nucleate.inference.segmenter import Segmenter
+from nucleate.inference.segmenter import OutlineSegmenter, Segmenter
 from nucleate.inference.tiling import Tile, TilingSettings, merge_tiles, plan_tiles
 
 logger = logging.getLogger(__name__)
@@ -95,10 +95,11 @@ def segment_images(
 
 
 class _Job:
-    """One tile's pixels, and the nuclei once found."""
+    """One tile's pixels, the frame that its nuclei are wanted in, and the nuclei once found."""
 
-    def __init__(self, pixels_rgb: NDArray[np.uint8]) -> None:
+    def __init__(self, pixels_rgb: NDArray[np.uint8], frame: Frame) -> None:
         self.pixels_rgb = pixels_rgb
+        self.frame = frame
         self.found: Instances | None = None
 
 
@@ -112,7 +113,13 @@ class _Work:
         pixels = magnified(pixels, settings.magnification)
         self._frame = Frame(height_px=pixels.shape[0], width_px=pixels.shape[1])
         self._tiles: list[Tile] = plan_tiles(self._frame, settings.tiling)
-        self.jobs = [_Job(tile.crop(pixels)) for tile in self._tiles]
+        height_px, width_px = image.image_rgb.shape[:2]
+        self._image_frame = Frame(height_px=height_px, width_px=width_px)
+        crops = [tile.crop(pixels) for tile in self._tiles]
+        if len(crops) == 1:
+            self.jobs = [_Job(crops[0], self._image_frame)]
+        else:
+            self.jobs = [_Job(crop, Frame(height_px=crop.shape[0], width_px=crop.shape[1])) for crop in crops]
 
     @property
     def is_done(self) -> bool:
@@ -121,8 +128,7 @@ class _Work:
     def result(self) -> ImageInstances:
         found = [job.found.above(self._settings.score_threshold) for job in self.jobs if job.found is not None]
         merged = merge_tiles(self._frame, self._tiles, found, self._settings.tiling)
-        height_px, width_px = self.image.image_rgb.shape[:2]
-        mapped = in_frame(merged, Frame(height_px=height_px, width_px=width_px))
+        mapped = in_frame(merged, self._image_frame)
         instances = mapped.without_empty_masks()
         if len(instances) < len(mapped):
             logger.info("image %d: %d nuclei without a pixel left out", self.image.index, len(mapped) - len(instances))
@@ -133,5 +139,10 @@ class _Work:
 def _run(segmenter: Segmenter, jobs: list[_Job], batch_images: int) -> None:
     for start in range(0, len(jobs), batch_images):
         batch = jobs[start : start + batch_images]
-        for job, instances in zip(batch, segmenter.segment([job.pixels_rgb for job in batch]), strict=True):
+        images = [job.pixels_rgb for job in batch]
+        if isinstance(segmenter, OutlineSegmenter):
+            answers = segmenter.segment_into(images, [job.frame for job in batch])
+        else:
+            answers = segmenter.segment(images)
+        for job, instances in zip(batch, answers, strict=True):
             job.found = instances

@@ -10,15 +10,19 @@ from nucleate.models.star_convex.rays import GRID_PX, RAYS
 from nucleate.training.star_convex.targets import Patch, relative_depth, trace_patch
 
 
-def perfect_maps(labels: NDArray[np.int32]) -> DenseMaps:
-    """Return what a perfect network says of an image with these nuclei; sides are multiples of 2."""
-    height_px, width_px = labels.shape
-    whole = Patch(window_xyxy=(0, 0, width_px, height_px), to_image=np.eye(2, 3))
+def perfect_maps(labels: NDArray[np.int32], *, shrunk_by: int = 1) -> DenseMaps:
+    """Return what a perfect network says of an image with these nuclei, seen that many times smaller.
+
+    The sides are multiples of 2 times `shrunk_by`.
+    """
+    height_px, width_px = labels.shape[0] // shrunk_by, labels.shape[1] // shrunk_by
+    whole = Patch(window_xyxy=(0, 0, width_px, height_px), to_image=shrunk_by * np.eye(2, 3))
     traced = trace_patch(labels, whole)
     inside = traced.labels > 0
     distances = np.ones((RAYS, *traced.labels.shape), np.float32)
     distances[:, inside] = traced.distances_px.T
-    depth = relative_depth(labels)[GRID_PX // 2 :: GRID_PX, GRID_PX // 2 :: GRID_PX] / np.float32(255)
+    cell_px = GRID_PX * shrunk_by
+    depth = relative_depth(labels)[cell_px // 2 :: cell_px, cell_px // 2 :: cell_px] / np.float32(255)
     return DenseMaps(
         depth=np.where(inside, depth, 0).astype(np.float32),
         inside=inside.astype(np.float32),

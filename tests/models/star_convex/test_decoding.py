@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nucleate.core import Frame, Instances
 from nucleate.errors import ConfigError
+from nucleate.inference.magnification import in_frame
 from nucleate.models.star_convex.decoding import DecodingSettings, decode
 from nucleate.models.star_convex.segmenter import StarConvexSegmenter, padded
 from tests.models.star_convex.scenes import ellipses, perfect_maps
@@ -125,3 +126,13 @@ def test_padding_mirrors_where_it_can() -> None:
     assert larger.shape == (64, 64, 3)
     assert np.array_equal(larger[:33, :40], image)
     assert np.array_equal(larger[33, :40], image[31])
+
+
+def test_outlines_seen_at_half_the_size_are_drawn_without_loss() -> None:
+    labels = ellipses(256, 40, radius_px=(11, 18), seed=6)
+    maps = perfect_maps(labels, shrunk_by=2)
+    small, large = Frame(height_px=128, width_px=128), frame_of(labels)
+    found = decode(maps, small, drawn_in=large)
+    assert found.frame.shape == (256, 256)
+    resampled = in_frame(decode(maps, small), large)
+    assert best_ious(labels, found).mean() > 0.95 > best_ious(labels, resampled).mean()

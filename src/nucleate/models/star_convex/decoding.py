@@ -58,13 +58,17 @@ class DenseMaps:
     distances_px: NDArray[np.float32]
 
 
-def decode(maps: DenseMaps, frame: Frame, settings: DecodingSettings = DEFAULT_DECODING) -> Instances:
+def decode(
+    maps: DenseMaps, frame: Frame, settings: DecodingSettings = DEFAULT_DECODING, *, drawn_in: Frame | None = None
+) -> Instances:
     """Return the nuclei of one image, best score first; their masks may overlap a little.
 
     Args:
         maps: of the image, padded at its right and lower side to the network's multiple.
-        frame: the image's own.
+        frame: the image's, as the network saw it.
         settings: thresholds.
+        drawn_in: the frame of the answer where the network saw the image resampled: polygons lose nothing by being
+            drawn in the image's own pixels, bitmaps do. None draws in `frame`.
     """
     rank = maps.depth ** (1 - settings.quality_weight) * maps.quality**settings.quality_weight
     rows, columns = _peaks(rank, maps.depth, settings.least_depth)
@@ -76,7 +80,7 @@ def decode(maps: DenseMaps, frame: Frame, settings: DecodingSettings = DEFAULT_D
     winners, scores = candidates.select(kept), scores[kept]
     if settings.voters > 1:
         winners = _voted(winners, maps, rank, settings)
-    masks = winners.draw(frame)
+    masks = winners.draw(frame) if drawn_in is None else winners.between(frame, drawn_in).draw(drawn_in)
     drawn = masks.areas_px() > 0
     return Instances.from_masks(masks.select(drawn), scores=np.clip(scores[drawn], 0, 1).astype(np.float32))
 

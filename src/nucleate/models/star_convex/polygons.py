@@ -40,6 +40,16 @@ class StarPolygons:
             centres_xy=self.centres_xy * np.float32(factor), distances_px=self.distances_px * np.float32(factor)
         )
 
+    def between(self, frame: Frame, other: Frame) -> StarPolygons:
+        """Return the polygons of one frame in another that shows the same at another size.
+
+        Where rounding made the sides' factors differ by a trifle, distances take the mean of both.
+        """
+        factors = np.array([other.width_px / frame.width_px, other.height_px / frame.height_px], np.float32)
+        return StarPolygons(
+            centres_xy=self.centres_xy * factors, distances_px=self.distances_px * np.sqrt(factors.prod())
+        )
+
     def corners(self) -> NDArray[np.float32]:
         """Return (N, R, 2) x, y relative to the centres."""
         directions = ray_directions(self.distances_px.shape[1]).astype(np.float32)

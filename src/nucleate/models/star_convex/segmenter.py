@@ -52,12 +52,19 @@ class StarConvexSegmenter:
 
     def segment(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[Instances]:
         """Return the nuclei of each (H, W, 3) image in that image's frame, best score first."""
+        return self.segment_into(images_rgb, [_frame_of(image_rgb) for image_rgb in images_rgb])
+
+    def segment_into(self, images_rgb: Sequence[NDArray[np.uint8]], frames: Sequence[Frame]) -> list[Instances]:
+        """Return the nuclei of each image, drawn in the frame that the image was resampled from."""
         answers: list[Instances] = []
-        for image_rgb in images_rgb:
-            height_px, width_px = image_rgb.shape[:2]
+        for image_rgb, frame in zip(images_rgb, frames, strict=True):
             maps = self.engine.run(padded(image_rgb)[None])[0]
-            answers.append(decode(maps, Frame(height_px=height_px, width_px=width_px), self.decoding))
+            answers.append(decode(maps, _frame_of(image_rgb), self.decoding, drawn_in=frame))
         return answers
+
+
+def _frame_of(image_rgb: NDArray[np.uint8]) -> Frame:
+    return Frame(height_px=image_rgb.shape[0], width_px=image_rgb.shape[1])
 
 
 def padded(image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
