@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from nucleate.api import train
 from nucleate.errors import ConfigError
+from nucleate.training.events import EventLog
 from tests.training.test_session import OURS, write_coco
 
 
@@ -39,3 +42,20 @@ def test_weights_named_by_the_configuration_are_looked_for(tmp_path: Path) -> No
 def test_the_device_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         train(tmp_path, output=tmp_path / "run", device="abacus")
+
+
+def test_a_scheduler_that_ends_the_job_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_coco(tmp_path / "data")
+    put = EventLog.put
+
+    def put_and_end(self: EventLog, iteration: int, *rest: Any, **more: Any) -> None:
+        put(self, iteration, *rest, **more)
+        if iteration == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(EventLog, "put", put_and_end)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, *OURS, "SOLVER.MAX_ITER=4", output=tmp_path / "run", device="cpu")
+    assert (tmp_path / "run" / "last_checkpoint").read_text() == "model_0000001.pth"
+    assert signal.getsignal(signal.SIGTERM) is before

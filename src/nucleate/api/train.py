@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +58,9 @@ def train(
 ) -> TrainReport:
     """Train a model and leave a run folder, file by file as Detectron2's DefaultTrainer does.
 
-    Recipes: mask-rcnn-cpu (a CPU, an hour or two), mask-rcnn-dense (a GPU, crowded fields), mask-rcnn-detectron2
-    (a GPU, the original's numbers). Ctrl-C saves; --resume goes on.
+    Recipes: star-convex (a CPU, hours), mask-rcnn-cpu (a CPU, an hour or two), mask-rcnn-dense (a GPU, crowded fields), mask-rcnn-detectron2
+    (a GPU, the original's numbers). Ctrl-C saves, and so does the signal by which
+    a scheduler ends a job; --resume goes on.
 
     Args:
         data: A folder that `nucleate prepare` made, or one COCO JSON file.
@@ -103,7 +108,7 @@ def train(
         console=console,
         disable=not sys.stderr.isatty(),
     )
-    with folder_lock(request.output), run_log(request.output, console=_Lines(console)), progress:
+    with folder_lock(request.output), run_log(request.output, console=_Lines(console)), _saved_when_ended(), progress:
         task = progress.add_task("training", loss=float("nan"), start=False)
 
         def on_start(first: int, last: int) -> None:
@@ -121,6 +126,22 @@ def train(
         scores=tuple(f"{name} {value:.2f}" for name, value in result.scores.items()),
         score_threshold=result.card.score_threshold,
     )
+
+
+@contextmanager
+def _saved_when_ended() -> Iterator[None]:
+    """Let the signals by which a scheduler or a closed terminal ends a process save as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # Ctrl-C too: a shell starts background jobs with it switched off.
+    names = [name for name in ("SIGINT", "SIGTERM") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), signal.default_int_handler) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 class _Lines(logging.Handler):
