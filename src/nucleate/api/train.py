@@ -58,9 +58,9 @@ def train(
 ) -> TrainReport:
     """Train a model and leave a run folder, file by file as Detectron2's DefaultTrainer does.
 
-    Recipes: star-convex (a CPU, hours), mask-rcnn-cpu (a CPU, an hour or two), mask-rcnn-dense (a GPU, crowded fields), mask-rcnn-detectron2
-    (a GPU, the original's numbers). Ctrl-C saves, and so does the signal by which
-    a scheduler ends a job; --resume goes on.
+    Recipes: star-convex (a CPU, hours), mask-rcnn-cpu (a CPU, an hour or two), mask-rcnn-dense (a GPU, crowded
+    fields), mask-rcnn-detectron2 (a GPU, the original's numbers). Ctrl-C saves, and so does the signal by which a
+    scheduler ends a job; --resume goes on.
 
     Args:
         data: A folder that `nucleate prepare` made, or one COCO JSON file.
