@@ -31,10 +31,14 @@ def best_ious(labels: NDArray[np.int32], found: Instances) -> NDArray[np.float64
     return best
 
 
-@pytest.mark.parametrize("voters", [1, 8])
-def test_perfect_maps_give_the_nuclei_back(voters: int) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [DecodingSettings(), DecodingSettings(filling=None), DecodingSettings(voters=8, filling=None)],
+    ids=["filled", "drawn", "voted"],
+)
+def test_perfect_maps_give_the_nuclei_back(settings: DecodingSettings) -> None:
     labels = ellipses(256, 60, radius_px=(9, 16), seed=3)
-    found = decode(perfect_maps(labels), frame_of(labels), DecodingSettings(voters=voters))
+    found = decode(perfect_maps(labels), frame_of(labels), settings)
     assert len(found) == labels.max()
     assert best_ious(labels, found).mean() > 0.97
 
@@ -71,8 +75,8 @@ def test_the_vote_mends_a_winner_with_bad_rays() -> None:
     distances = maps.distances_px.copy()
     distances[::2, row, column] *= 0.6
     spoilt = replace(maps, distances_px=distances)
-    alone = best_ious(labels, decode(spoilt, frame_of(labels), DecodingSettings(voters=1)))
-    agreed = best_ious(labels, decode(spoilt, frame_of(labels), DecodingSettings(voters=12)))
+    alone = best_ious(labels, decode(spoilt, frame_of(labels), DecodingSettings(voters=1, filling=None)))
+    agreed = best_ious(labels, decode(spoilt, frame_of(labels), DecodingSettings(voters=12, filling=None)))
     assert alone[0] < 0.85 < 0.9 < agreed[0]
 
 

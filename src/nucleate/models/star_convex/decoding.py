@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nucleate.core import Frame, Instances
 from nucleate.errors import ConfigError
+from nucleate.models.star_convex.filling import FillingSettings, fill
 from nucleate.models.star_convex.polygons import StarPolygons, shared_pixels
 from nucleate.models.star_convex.rays import GRID_PX, cell_centres_xy
 
@@ -23,12 +24,14 @@ class DecodingSettings:
         most_overlap: a candidate that shares more of the smaller one's pixels with a better one is suppressed.
         voters: most cells of a nucleus that vote on its outline; 1 takes the best cell's alone.
         quality_weight: exponent of the predicted quality in the score, 1 - it that of the depth.
+        filling: how outlines become pixels; None draws the outlines as they are.
     """
 
     least_depth: float = 0.3
-    most_overlap: float = 0.4
-    voters: int = 8
+    most_overlap: float = 0.25
+    voters: int = 1
     quality_weight: float = 0.5
+    filling: FillingSettings | None = field(default_factory=FillingSettings)
 
     def __post_init__(self) -> None:
         for name in ("least_depth", "most_overlap", "quality_weight"):
@@ -61,7 +64,7 @@ class DenseMaps:
 def decode(
     maps: DenseMaps, frame: Frame, settings: DecodingSettings = DEFAULT_DECODING, *, drawn_in: Frame | None = None
 ) -> Instances:
-    """Return the nuclei of one image, best score first; their masks may overlap a little.
+    """Return the nuclei of one image, best score first.
 
     Args:
         maps: of the image, padded at its right and lower side to the network's multiple.
@@ -80,7 +83,12 @@ def decode(
     winners, scores = candidates.select(kept), scores[kept]
     if settings.voters > 1:
         winners = _voted(winners, maps, rank, settings)
-    masks = winners.draw(frame) if drawn_in is None else winners.between(frame, drawn_in).draw(drawn_in)
+    drawn_in = drawn_in or frame
+    outlines = winners.between(frame, drawn_in)
+    if settings.filling is None:
+        masks = outlines.draw(drawn_in)
+    else:
+        masks = fill(outlines, maps.inside, frame, drawn_in, settings.filling)
     drawn = masks.areas_px() > 0
     return Instances.from_masks(masks.select(drawn), scores=np.clip(scores[drawn], 0, 1).astype(np.float32))
 

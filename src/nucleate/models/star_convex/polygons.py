@@ -16,6 +16,25 @@ _CHUNK = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PixelsNear:
+    """The K pixels of the windows around N polygons, one window after the other, row by row.
+
+    Attributes:
+        windows_xyxy: (N, 4) int32, half-open.
+        owners: (K,) int64, whose window.
+        rows: (K,) int64 of the frame.
+        columns: (K,) int64 of the frame.
+        radii: (K,) float32, distance from the centre over that of the outline in the same direction.
+    """
+
+    windows_xyxy: NDArray[np.int32]
+    owners: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    radii: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StarPolygons:
     """N polygons, each a centre and the distances to its corners along evenly spread rays.
 
@@ -57,21 +76,33 @@ class StarPolygons:
 
     def draw(self, frame: Frame) -> Masks:
         """Return the pixels whose centre lies inside; a polygon between the centres has none."""
+        near = self.pixels_near(frame)
+        return Masks(frame=frame, windows_xyxy=near.windows_xyxy, bits=near.radii <= 1)
+
+    def pixels_near(self, frame: Frame, reach: float = 1.0) -> PixelsNear:
+        """Return the pixels of a frame around each polygon, and how far out each lies.
+
+        Args:
+            frame: a polygon's pixels beyond it are left out.
+            reach: the polygons grown by this factor lie in the windows that are returned.
+        """
         corners = self.corners()
         sides = np.array([frame.width_px, frame.height_px])
         # The first and the last pixel centre that can lie inside.
-        low = np.floor(self.centres_xy + corners.min(axis=1, initial=0) + 0.5).astype(np.int64)
-        high = np.floor(self.centres_xy + corners.max(axis=1, initial=0) + 0.5).astype(np.int64)
+        low = np.floor(self.centres_xy + reach * corners.min(axis=1, initial=0) + 0.5).astype(np.int64)
+        high = np.floor(self.centres_xy + reach * corners.max(axis=1, initial=0) + 0.5).astype(np.int64)
         low, high = np.clip(low, 0, sides), np.clip(high, 0, sides)
         high = np.maximum(high, low)
-        widths, heights = (high - low).T
-        owner, rows, columns = _pixels_of_windows(widths, heights)
-        x = (low[owner, 0] + columns + 0.5 - self.centres_xy[owner, 0]).astype(np.float32)
-        y = (low[owner, 1] + rows + 0.5 - self.centres_xy[owner, 1]).astype(np.float32)
-        return Masks(
-            frame=frame,
+        owner, rows, columns = _pixels_of_windows(*(high - low).T)
+        columns, rows = columns + low[owner, 0], rows + low[owner, 1]
+        x = (columns + 0.5 - self.centres_xy[owner, 0]).astype(np.float32)
+        y = (rows + 0.5 - self.centres_xy[owner, 1]).astype(np.float32)
+        return PixelsNear(
             windows_xyxy=np.concatenate([low, high], axis=1).astype(np.int32),
-            bits=_inside(corners, owner, x, y),
+            owners=owner,
+            rows=rows,
+            columns=columns,
+            radii=_relative_radii(corners, owner, x, y),
         )
 
     def seen_from(self, centres_xy: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -125,12 +156,15 @@ def _pixels_of_windows(
     return owner, rows, columns
 
 
-def _inside(
+def _relative_radii(
     corners: NDArray[np.float32], owner: NDArray[np.int64], x: NDArray[np.float32], y: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """Return whether points, relative to their polygon's centre, lie on the centre's side of the edge they face."""
+) -> NDArray[np.float32]:
+    """Return how far out points lie, relative to their polygon's centre: 0 there, 1 on the edge that they face."""
     rays = corners.shape[1]
     sector = np.floor(np.arctan2(y, x) * np.float32(rays / (2 * np.pi))).astype(np.int64) % rays
-    first, second = corners[owner, sector], corners[owner, (sector + 1) % rays]
-    edge = second - first
-    return np.asarray(edge[:, 0] * (y - first[:, 1]) - edge[:, 1] * (x - first[:, 0]) >= 0, np.bool_)
+    edges = np.roll(corners, -1, axis=1) - corners
+    # The ray from the centre through p meets the edge a + s e at p / r where r = (p x e) / (a x e).
+    edge_areas = corners[:, :, 0] * edges[:, :, 1] - corners[:, :, 1] * edges[:, :, 0]
+    slopes = edges / np.maximum(edge_areas, np.float32(_FLAT))[:, :, None]
+    slope = slopes.reshape(-1, 2)[owner * rays + sector]
+    return np.asarray(x * slope[:, 1] - y * slope[:, 0], np.float32)
