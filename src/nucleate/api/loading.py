@@ -10,6 +10,7 @@ from pathlib import Path
 from nucleate.errors import ConfigError, MissingExtraError
 from nucleate.inference import Segmenter
 from nucleate.models.run_card import CARD_NAME, RunCard
+from nucleate.models.star_convex.onnx_engine import DEFAULT_ENGINE, EngineSettings
 
 DEFAULT_MODEL = "nucleate-mask-rcnn"
 SHIPPED_MODELS = (DEFAULT_MODEL,)
@@ -60,15 +61,23 @@ def model_folder(model: str | Path) -> Path:
     raise ConfigError(f"{model}: neither a run folder nor a model; models: {', '.join(SHIPPED_MODELS)}")
 
 
-def load_model(model: str | Path = DEFAULT_MODEL, device: str | None = None) -> LoadedModel:
+def load_model(
+    model: str | Path = DEFAULT_MODEL,
+    device: str | None = None,
+    *,
+    engine: EngineSettings = DEFAULT_ENGINE,
+    accurate: bool = False,
+) -> LoadedModel:
     """Load a model by name or run folder.
 
     Args:
         model: a name in `SHIPPED_MODELS`, or a folder with config.yaml and weights (ours or Detectron2's).
         device: "cpu", "cuda", "mps"; None takes the best there is.
+        engine: precision, threads and streams of a network that runs without torch.
+        accurate: average a star-convex network over flips and turns of each image, at eight times the cost.
 
     Raises:
-        ConfigError: no such model.
+        ConfigError: no such model, or a network that is not averaged.
         CheckpointError: the folder is incomplete or damaged.
         MissingExtraError: the engine's libraries are not installed.
     """
@@ -77,7 +86,10 @@ def load_model(model: str | Path = DEFAULT_MODEL, device: str | None = None) -> 
     if card.network == "star-convex":
         from nucleate.models.star_convex.loading import load_star_convex
 
-        return LoadedModel(segmenter=load_star_convex(folder, card, device), card=card, folder=folder)
+        segmenter = load_star_convex(folder, card, device, engine, accurate=accurate)
+        return LoadedModel(segmenter=segmenter, card=card, folder=folder)
+    if accurate:
+        raise ConfigError("only star-convex networks are averaged over flips and turns", item=card.name)
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError(f"the Mask R-CNN {folder.name!r}", "train")
     from nucleate.models.devices import parse_device

@@ -55,6 +55,8 @@ class RunCard:
         source_diameters_px: median nuclear diameter of the training images of each source, in their own pixels.
         score_threshold: nuclei above it make the instance map and the tables.
         score_threshold_from: how the threshold was chosen.
+        decoding: how a star-convex network's maps become nuclei, by the names of `DecodingSettings`, where that was
+            chosen and is not the default.
         magnification: factor from an image as it was taken to the training images (`prepare --resize`).
         stain: the normalisation that the training images had; applied to every image before the network.
         data: what it was trained on; None if unknown.
@@ -75,6 +77,7 @@ class RunCard:
     source_diameters_px: Mapping[str, float] = field(default_factory=dict)
     score_threshold: float = 0.5
     score_threshold_from: str = "default"
+    decoding: Mapping[str, float] = field(default_factory=dict)
     magnification: float = 1.0
     stain: StainNormalisation | None = None
     data: DataSummary | None = None

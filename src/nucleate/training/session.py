@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic
@@ -110,7 +111,7 @@ class _Session(Generic[Batch]):
             stretch = Stretch(folder=folder, first_iteration=first_iteration, course=course)
             run_loop(trainee, task.batches(first_iteration), stretch, events, hooks)
             losses = events.latest()
-        card = replace(card, score_threshold=self._threshold[0], score_threshold_from=self._threshold[1])
+        card = replace(task.describe(card), score_threshold=self._threshold[0], score_threshold_from=self._threshold[1])
         card.write(folder)
         return TrainingResult(card=card, iterations=course.iterations, final_losses=losses, scores=self._scores)
 
@@ -175,10 +176,23 @@ class _Session(Generic[Batch]):
         write_image(self._request.output / "pictures" / "augmented.png", sheet)
         return sheet
 
+    def _validation_text(self, dataset: CocoDataset) -> str:
+        """Return how many images of which sources chose, and which of these training never saw."""
+        counts = Counter(record.source or "" for record in dataset.records)
+        learned = {self._task.train.records[index].source or "" for index in self._task.record_indices}
+        parts = [
+            f"{count} {source}{'' if source in learned else ', never trained on'}"
+            for source, count in sorted(counts.items())
+            if source
+        ]
+        return f"{len(dataset)} validation images" + (f" ({'; '.join(parts)})" if parts else "")
+
     def _evaluation_hook(
         self, trainee: Trainee[Batch], dataset: CocoDataset, events: EventLog
     ) -> Callable[[int], None]:
         def evaluate(iterations: int) -> None:
+            if iterations == self._task.course.iterations:
+                self._task.tune(trainee.kept, dataset)
             predictions = self._task.predict(trainee.kept, dataset)
             threshold = choose_score_threshold(dataset, predictions)
             evaluation = score_predictions(dataset, predictions, EvaluationSettings(score_threshold=threshold))
@@ -188,7 +202,7 @@ class _Session(Generic[Batch]):
                 logging.getLogger(f"nucleate.{name}").info("%s", message)
             pq = evaluation.overall.scores.pq
             _log.info("validation: PQ %.2f at score threshold %.2f, chosen here by PQ", pq, threshold)
-            self._threshold = (threshold, f"best mean PQ ({pq:.2f}) on {len(dataset)} validation images")
+            self._threshold = (threshold, f"best mean PQ ({pq:.2f}) on {self._validation_text(dataset)}")
             self._scores = {**detectron2_scores(evaluation), "PQ": pq}
             events.put_evaluation(iterations, {**detectron2_scores(evaluation)})
 

@@ -94,6 +94,9 @@ class Task(ABC, Generic[Batch]):
     def predict(self, network: nn.Module, dataset: CocoDataset) -> list[ImagePredictions]:
         """Return what a network finds in the validation images, every detection kept."""
 
+    def tune(self, network: nn.Module, dataset: CocoDataset) -> None:
+        """Choose by the validation images how the finished network's answers are read, if there is a choice."""
+
     @abstractmethod
     def samples(self, count: int) -> tuple[Sequence[NDArray[np.uint8]], Sequence[Instances]]:
         """Return what the network is fed: (H, W, 3) RGB images and their nuclei."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from nucleate.api.convert import convert
 from nucleate.api.evaluate import EvaluateSettings, evaluate
 from nucleate.api.loading import load_model
-from nucleate.errors import ConfigError, TrainingError
+from nucleate.errors import CheckpointError, ConfigError, TrainingError
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.torch_engine import TorchEngine
 from nucleate.training.events import read_metrics
@@ -61,6 +62,26 @@ def test_a_run_leaves_a_run_folder_without_detectron2s_config(finished: Path) ->
     lines = read_metrics(finished)
     assert any("segm/AP" in line for line in lines)
     assert {"loss_depth", "loss_distances", "loss_inside", "loss_quality"} <= set(lines[-2])
+
+
+def test_the_finished_run_says_how_much_nuclei_may_overlap_and_its_segmenter_reads_it(finished: Path) -> None:
+    card = RunCard.read(finished)
+    assert card.decoding["most_overlap"] in (0.15, 0.25, 0.35, 0.5)
+    segmenter = load_model(finished, "cpu").segmenter
+    assert segmenter.decoding.most_overlap == card.decoding["most_overlap"]  # type: ignore[attr-defined]
+
+
+def test_a_card_with_an_unknown_way_of_decoding_is_refused(finished: Path, tmp_path: Path) -> None:
+    report = convert(finished, to="onnx", output=tmp_path / "exported")
+    card = RunCard.read(report.folder)
+    replace(card, decoding={"most_overlap": 3.0}).write(report.folder)
+    with pytest.raises(CheckpointError, match="decoding: most_overlap 3"):
+        load_model(report.folder)
+
+
+def test_the_accurate_answer_has_a_fingerprint_of_its_own(finished: Path) -> None:
+    plain, accurate = load_model(finished, "cpu"), load_model(finished, "cpu", accurate=True)
+    assert accurate.segmenter.fingerprint != plain.segmenter.fingerprint
 
 
 def test_resuming_gives_the_weights_of_an_uninterrupted_run(data: Path, finished: Path, tmp_path: Path) -> None:

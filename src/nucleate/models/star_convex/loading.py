@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucleate.errors import CheckpointError, MissingExtraError
-from nucleate.models.run_card import RunCard
+from nucleate.errors import CheckpointError, ConfigError, MissingExtraError
+from nucleate.models.run_card import CARD_NAME, RunCard
+from nucleate.models.star_convex.averaging import AveragedEngine
+from nucleate.models.star_convex.decoding import DEFAULT_DECODING, DecodingSettings
 from nucleate.models.star_convex.onnx_engine import DEFAULT_ENGINE, EngineSettings, OnnxEngine
 from nucleate.models.star_convex.segmenter import DenseEngine, StarConvexSegmenter
 
@@ -21,7 +24,12 @@ _log = logging.getLogger(__name__)
 
 
 def load_star_convex(
-    folder: Path, card: RunCard, device: str | None, settings: EngineSettings = DEFAULT_ENGINE
+    folder: Path,
+    card: RunCard,
+    device: str | None,
+    settings: EngineSettings = DEFAULT_ENGINE,
+    *,
+    accurate: bool = False,
 ) -> StarConvexSegmenter:
     """Load the network of a folder: model.onnx on the processor, else the weights by torch.
 
@@ -30,14 +38,26 @@ def load_star_convex(
         card: the folder's card.
         device: cpu, cuda or mps; None takes the processor for ONNX files, the best there is for torch.
         settings: of the engine for ONNX files.
+        accurate: average the network over flips and turns of each image, at eight times the cost.
 
     Raises:
         CheckpointError: no network here, or a damaged one.
         MissingExtraError: the network needs torch, which is not installed.
     """
+    engine = _engine(folder, card, device, settings)
     return StarConvexSegmenter(
-        engine=_engine(folder, card, device, settings), name=card.name, class_names=card.class_names
+        engine=AveragedEngine(engine=engine) if accurate else engine,
+        name=card.name,
+        class_names=card.class_names,
+        decoding=_decoding(folder, card),
     )
+
+
+def _decoding(folder: Path, card: RunCard) -> DecodingSettings:
+    try:
+        return replace(DEFAULT_DECODING, **card.decoding)
+    except (TypeError, ConfigError) as error:
+        raise CheckpointError(f"decoding: {error}; restore the file", path=folder / CARD_NAME) from error
 
 
 def _engine(folder: Path, card: RunCard, device: str | None, settings: EngineSettings) -> DenseEngine:

@@ -14,11 +14,13 @@ from torch import nn
 from nucleate.core import Instances
 from nucleate.data import CocoDataset
 from nucleate.errors import ConfigError
+from nucleate.evaluation import threshold_curve
 from nucleate.export import ImagePredictions
 from nucleate.inference import InferenceSettings, predict_dataset
 from nucleate.models.checkpoints import load_strictly, read_weights
 from nucleate.models.efficientnet_lite0 import load_imagenet_weights
 from nucleate.models.run_card import RunCard
+from nucleate.models.star_convex.decoding import DEFAULT_DECODING
 from nucleate.models.star_convex.losses import StarConvexLosses, star_convex_losses
 from nucleate.models.star_convex.network import StarConvexNetwork
 from nucleate.models.star_convex.segmenter import StarConvexSegmenter
@@ -53,6 +55,7 @@ _KEYS = (
     "TEST.EVAL_PERIOD",
 )
 """Detectron2's keys that mean something here."""
+_OVERLAPS = (0.15, 0.25, 0.35, 0.5)
 
 
 class StarConvexTask(Task[StarConvexBatch]):
@@ -83,6 +86,7 @@ class StarConvexTask(Task[StarConvexBatch]):
             evaluation_period=self._integer("TEST.EVAL_PERIOD"),
             seed=self._integer("SEED"),
         )
+        self._decoding = DEFAULT_DECODING
         geometry = self._settings.geometry
         self._diameters_px = source_diameters_px(train, self.record_indices)
         self._mapper = CropMapper(
@@ -166,12 +170,24 @@ class StarConvexTask(Task[StarConvexBatch]):
     def predict(self, network: nn.Module, dataset: CocoDataset) -> list[ImagePredictions]:
         """Return what a network finds in images brought to the working scale, those of a new source by their nuclei."""
         assert isinstance(network, StarConvexNetwork)
-        segmenter = StarConvexSegmenter(engine=TorchEngine(network=network))
+        segmenter = StarConvexSegmenter(engine=TorchEngine(network=network), decoding=self._decoding)
         settings = InferenceSettings(score_threshold=0.0)
         there = source_diameters_px(dataset, range(len(dataset)))
         working_px = self._settings.geometry.diameter_px
         magnifications = {source: working_px / diameter for source, diameter in (there | self._diameters_px).items()}
         return predict_dataset(segmenter, dataset, settings, magnifications=magnifications)
+
+    def tune(self, network: nn.Module, dataset: CocoDataset) -> None:
+        """Choose how much two nuclei may overlap by the best PQ that any score threshold gives."""
+        best = -1.0
+        chosen = self._decoding
+        for most_overlap in _OVERLAPS:
+            self._decoding = replace(DEFAULT_DECODING, most_overlap=most_overlap)
+            pq = max(threshold_curve(dataset, self.predict(network, dataset)).pq)
+            _log.info("validation: PQ %.2f where nuclei share up to %.2f of their pixels", pq, most_overlap)
+            if pq > best:
+                best, chosen = pq, self._decoding
+        self._decoding = chosen
 
     def samples(self, count: int) -> tuple[Sequence[NDArray[np.uint8]], Sequence[Instances]]:
         """Return what the network is fed, and the outlines that it should answer."""
@@ -195,6 +211,7 @@ class StarConvexTask(Task[StarConvexBatch]):
             nucleus_diameter_px=median_diameter_px(self.train),
             working_diameter_px=self._settings.geometry.diameter_px,
             source_diameters_px=self._diameters_px,
+            decoding={"most_overlap": self._decoding.most_overlap},
             settings={**card.settings, "detectron2": plain},
         )
 
