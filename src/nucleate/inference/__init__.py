@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nucleate.inference.arrays import ImageArray
 from nucleate.inference.dataset_predictions import predict_dataset
 from nucleate.inference.inputs import IMAGE_SUFFIXES, ImageInput, Source, collect_inputs
 from nucleate.inference.segmentation import InputFailure, Segmentation, SegmentedImage
@@ -11,6 +12,7 @@ from nucleate.inference.tiling import TilingSettings
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "ImageArray",
     "ImageInput",
     "ImageInstances",
     "InferenceSettings",
