@@ -93,7 +93,7 @@ def _dataframe(images: Sequence[ImageNuclei]) -> pd.DataFrame:
     except ImportError as error:
         raise MissingExtraError("to_dataframe", EXTRA) from error
     rows = [row for image in images for row in nucleus_rows(image.file, image.instances, image.class_names)]
-    frame = rows_table(rows).to_pandas()
+    frame: pd.DataFrame = rows_table(rows).to_pandas()
     if any(image.mpp is not None for image in images):
         um2_a_px = np.concatenate(
             [np.zeros(0), *(np.full(len(image.instances), (image.mpp or np.nan) ** 2) for image in images)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class ArrayLike(Protocol):
         """Return the type of the values."""
         ...
 
-    def __array__(self) -> NDArray[Any]: ...
+    def __array__(self) -> Any: ...
 
 
 Pixels = NDArray[Any] | Image.Image | ArrayLike
@@ -79,15 +79,15 @@ class ImageArray:
         return rgb_from_array(np.asarray(self.pixels))
 
 
-def is_pixels(source: object) -> bool:
+def is_pixels(source: object) -> TypeGuard[Pixels]:
     """Return whether something is an image in memory and not a name of files, nor a list of either."""
     return isinstance(source, np.ndarray | Image.Image | ArrayLike)
 
 
-def _check_pixels(pixels: Pixels) -> None:
+def _check_pixels(pixels: object) -> None:
     if isinstance(pixels, Image.Image):
         check_picture(pixels)
-    elif is_pixels(pixels):
+    elif isinstance(pixels, ArrayLike):
         try:
             dtype = np.dtype(pixels.dtype)
         except TypeError:
