@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from nucleate.api.prepare import PrepareSettings, prepare
     from nucleate.api.segment import SegmentSettings, segment
     from nucleate.api.train import train
+    from nucleate.inference import ImageArray
 
 __version__ = "0.1.0"
 
 __all__ = [
     "EvaluateSettings",
+    "ImageArray",
     "PrepareSettings",
     "SegmentSettings",
     "convert",

@@ -20,7 +20,6 @@ from nucleate.files import (
     image_size,
     read_label_map,
     read_rgb,
-    rgb_from_array,
     write_image,
 )
 
@@ -40,9 +39,20 @@ def test_colour_images_of_any_format_give_their_pixels(tmp_path: Path, suffix: s
     assert image_size(path) == (6, 9)
 
 
-def test_alpha_is_dropped(tmp_path: Path) -> None:
-    alpha = np.full((6, 9, 1), 7, np.uint8)
-    assert np.array_equal(read_rgb(saved(tmp_path / "a.png", np.concatenate([RGB, alpha], axis=2))), RGB)
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    """Alpha was dropped, so the empty parts of a slide's region, transparent black, were black."""
+    alpha = np.full((6, 9, 1), 255, np.uint8)
+    alpha[:3] = 0
+    rgb = read_rgb(saved(tmp_path / "a.png", np.concatenate([RGB, alpha], axis=2)))
+    assert (rgb[:3] == 255).all()
+    assert np.array_equal(rgb[3:], RGB[3:])
+
+
+def test_a_transparent_colour_is_white(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(RGB).save(path, transparency=tuple(RGB[2, 3].tolist()))
+    assert (read_rgb(path)[2, 3] == 255).all()
+    assert np.array_equal(read_rgb(path)[0], RGB[0])
 
 
 def test_grey_is_repeated(tmp_path: Path) -> None:
@@ -85,23 +95,37 @@ def test_exif_orientation_is_applied(tmp_path: Path, suffix: str) -> None:
     assert image_size(path) == (9, 6)
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (4, 5, 4)])
-def test_arrays_become_contiguous_rgb(shape: tuple[int, ...]) -> None:
-    rgb = rgb_from_array(np.zeros(shape, np.uint8))
-    assert rgb.shape == (4, 5, 3)
-    assert rgb.flags.c_contiguous
+@pytest.mark.parametrize("suffix", [".png", ".gif", ".webp"])
+def test_an_animation_is_refused(tmp_path: Path, suffix: str) -> None:
+    """The first frame was taken without a word."""
+    first, second = Image.fromarray(RGB), Image.fromarray(RGB[::-1])
+    first.save(tmp_path / f"a{suffix}", save_all=True, append_images=[second])
+    with pytest.raises(DataError, match="2 frames"):
+        read_rgb(tmp_path / f"a{suffix}")
 
 
-@pytest.mark.parametrize("pixels", [np.zeros((4, 5, 2), np.uint8), np.zeros((0, 5, 3), np.uint8), np.zeros(4)])
-def test_arrays_of_another_shape_are_refused(pixels: NDArray[Any]) -> None:
-    with pytest.raises(DataError, match="no image"):
-        rgb_from_array(pixels)
+def test_a_cmyk_jpeg_gives_its_colours(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8), (0, 255, 0, 0)).save(tmp_path / "a.jpg")
+    red, green, blue = read_rgb(tmp_path / "a.jpg")[4, 4].tolist()
+    assert green < 10 < 245 < min(red, blue)
 
 
-def test_floating_point_images_are_refused_since_their_white_is_unknown(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5, 3), np.float32), photometric="rgb")
-    with pytest.raises(DataError, match="float32"):
-        read_rgb(tmp_path / "a.tif")
+def test_a_1_bit_image_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(RGB).convert("1").save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="1 bit a pixel"):
+        read_rgb(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("factor", "is_read"), [(257, True), (16, False)])
+def test_16_bit_colour_png_is_read_where_it_uses_its_range(tmp_path: Path, factor: int, is_read: bool) -> None:
+    """A PNG of 12 bits in 16 became a black picture without a word."""
+    bgr = RGB[:, :, ::-1].astype(np.uint16) * factor
+    cv2.imwrite(str(tmp_path / "a.png"), bgr)
+    if is_read:
+        assert np.array_equal(read_rgb(tmp_path / "a.png"), RGB)
+        return
+    with pytest.raises(DataError, match="fewer bits"):
+        read_rgb(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int32, np.float32])

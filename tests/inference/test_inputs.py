@@ -134,9 +134,9 @@ def test_array_and_file_of_one_name_stay_apart(tmp_path: Path) -> None:
     assert names([*inputs]) == ["array", "array.png"]
 
 
-def test_array_of_floats_is_refused_with_its_name() -> None:
-    with pytest.raises(DataError, match="array_2: pixels of type float64"):
-        collect_inputs([np.zeros((4, 5), np.uint8), np.zeros((4, 5))])
+def test_array_of_unknown_range_is_refused_with_its_name() -> None:
+    with pytest.raises(DataError, match="array_2: pixels of type float64 from 9 to 9"):
+        collect_inputs([np.zeros((4, 5), np.uint8), np.full((4, 5), 9.0)])
 
 
 def test_checksum_tells_arrays_of_other_shape_apart() -> None:

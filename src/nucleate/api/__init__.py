@@ -10,11 +10,13 @@ from nucleate.api.models import ModelEntry, ModelList, models
 from nucleate.api.prepare import PrepareSettings, prepare
 from nucleate.api.segment import SegmentSettings, segment
 from nucleate.api.train import TrainReport, train
+from nucleate.inference import ImageArray
 
 __all__ = [
     "ConvertReport",
     "DemoReport",
     "EvaluateSettings",
+    "ImageArray",
     "LoadedModel",
     "ModelEntry",
     "ModelList",

@@ -25,6 +25,7 @@ from nucleate.inference import (
     Segmentation,
     SegmentedImage,
     Source,
+    StoredResult,
     TilingSettings,
     collect_inputs,
     segment_images,
@@ -69,17 +70,18 @@ def segment(
     """Find the nuclei of images.
 
     Args:
-        inputs: files, folders (searched recursively), patterns, and from Python numpy arrays, RGB or grey.
+        inputs: files, folders (searched recursively), patterns, and from Python arrays of numpy, zarr or dask, Pillow
+            images, or `nucleate.ImageArray`, which holds an image's mpp and name.
         output: folder for the results; a second call with the same settings does what is missing.
         model: a model's name or a run folder.
         device: cpu, cuda or mps; unset takes the best there is.
         settings: score threshold, magnification, tiles.
 
     Returns:
-        The images with their nuclei, `result[0]` for a single one, and the inputs that could not be read.
+        The images with their nuclei, `result[0]` or `result["name"]`, and the inputs that could not be read.
 
     Raises:
-        DataError: an input matches nothing.
+        DataError: an input matches nothing, or an array is no image.
         ConfigError: an impossible setting, or no such model.
         ResultsError: the output holds results of other settings, or another process writes there.
     """
@@ -129,17 +131,17 @@ def _decisive_settings(model: LoadedModel, inference: InferenceSettings) -> dict
 
 def _segment_in_memory(model: LoadedModel, images: Sequence[ImageInput], inference: InferenceSettings) -> Segmentation:
     failures: dict[int, InputFailure] = {}
-    loaders = []
-    nuclei = 0
+    stored = []
     with _progress(len(images)) as advance:
         for done in segment_images(model.segmenter, _readable(images, range(len(images)), failures), inference):
             segmented = SegmentedImage(
                 source=images[done.image.index], instances=done.instances, class_names=model.card.class_names
             )
-            loaders.append(partial(_itself, segmented))
-            nuclei += len(segmented)
+            stored.append(
+                StoredResult(source=segmented.source, nuclei=len(segmented), load=partial(_itself, segmented))
+            )
             advance(1)
-    return Segmentation(loaders=tuple(loaders), nuclei=nuclei, failures=_in_order(failures))
+    return Segmentation(stored=tuple(stored), failures=_in_order(failures))
 
 
 def _segment_into(
@@ -169,14 +171,17 @@ def _segment_into(
     finally:
         # After Ctrl-C and errors too: the tables hold whatever is finished.
         folder.assemble([image.name for image in images])
-    done_names = {image.name for index, image in enumerate(images) if index not in failures}
+    nuclei = {finished.name: finished.nuclei for finished in folder.finished}
     return Segmentation(
-        loaders=tuple(
-            partial(_load, folder, image, model.card.class_names)
+        stored=tuple(
+            StoredResult(
+                source=image,
+                nuclei=nuclei[image.name],
+                load=partial(_load, folder, image, model.card.class_names),
+            )
             for index, image in enumerate(images)
             if index not in failures
         ),
-        nuclei=sum(finished.nuclei for finished in folder.finished if finished.name in done_names),
         failures=_in_order(failures),
         output=folder.folder,
         kept=len(kept),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from nucleate.export.coco_results import ImagePredictions, coco_records, read_coco_results, write_coco_results
+from nucleate.export.dataframes import ImageNuclei, nuclei_dataframe, nuclei_geodataframe
 from nucleate.export.figures import figure_png, side_by_side
-from nucleate.export.geojson import mask_geometry, write_geojson
+from nucleate.export.geojson import geojson_text, mask_geometry, write_geojson
 from nucleate.export.instance_maps import instance_map, write_instance_map
+from nucleate.export.notebook import picture_html, picture_png, table_html
 from nucleate.export.overlays import OverlayStyle, draw_overlay
 from nucleate.export.results_folder import FinishedImage, ResultsFolder
 from nucleate.export.tables import NucleusRow, nucleus_rows, write_tables
 
 __all__ = [
     "FinishedImage",
+    "ImageNuclei",
     "ImagePredictions",
     "NucleusRow",
     "OverlayStyle",
@@ -19,11 +22,17 @@ __all__ = [
     "coco_records",
     "draw_overlay",
     "figure_png",
+    "geojson_text",
     "instance_map",
     "mask_geometry",
+    "nuclei_dataframe",
+    "nuclei_geodataframe",
     "nucleus_rows",
+    "picture_html",
+    "picture_png",
     "read_coco_results",
     "side_by_side",
+    "table_html",
     "write_coco_results",
     "write_geojson",
     "write_instance_map",

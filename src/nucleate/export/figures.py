@@ -18,16 +18,19 @@ WIDE = 1.6
 
 
 def side_by_side(image_rgb: NDArray[np.uint8], overlay_rgb: NDArray[np.uint8], *, titles: tuple[str, str]) -> Figure:
-    """Return a figure of two panels; no global state of matplotlib is touched, so it works without a display."""
+    """Return a figure of two panels, which notebooks show.
+
+    No global state of matplotlib is touched, so it works without a display.
+    """
     # Imported here: it takes a second, which commands that draw nothing needn't wait for.
-    from matplotlib.figure import Figure
+    from nucleate.export.notebook_figure import NotebookFigure
 
     height_px, width_px = image_rgb.shape[:2]
     aspect = width_px / height_px
     stacked = aspect > WIDE
     panel_wh = (PANEL_INCHES, PANEL_INCHES / aspect) if aspect > 1 else (PANEL_INCHES * aspect, PANEL_INCHES)
     panel_wh = (max(panel_wh[0], 1.5), max(panel_wh[1], 0.5) + 0.35)
-    figure = Figure(
+    figure = NotebookFigure(
         figsize=(panel_wh[0] * (1 if stacked else 2) + 0.1, panel_wh[1] * (2 if stacked else 1)),
         dpi=DPI,
         layout="constrained",

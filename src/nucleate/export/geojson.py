@@ -15,7 +15,7 @@ from shapely.geometry.polygon import orient
 
 from nucleate.core import Instances, Masks, trace_outlines
 from nucleate.export.overlays import PALETTE_RGB
-from nucleate.files import write_json
+from nucleate.files import json_text, write_text
 
 # Namespace of the ids, so that one file and number always give one id (QuPath wants UUIDs).
 _ID_NAMESPACE = uuid.UUID("5f2d6a1e-8f0b-5c3a-9a52-3a1d7c1b6e48")
@@ -72,9 +72,14 @@ def geojson_features(file: str, instances: Instances, class_names: Sequence[str]
     return features
 
 
+def geojson_text(file: str, instances: Instances, class_names: Sequence[str]) -> str:
+    """Return one image's nuclei as a FeatureCollection; equal nuclei give equal text."""
+    return json_text({"type": "FeatureCollection", "features": geojson_features(file, instances, class_names)})
+
+
 def write_geojson(path: Path, file: str, instances: Instances, class_names: Sequence[str]) -> None:
-    """Write one image's nuclei as a FeatureCollection; equal nuclei give equal bytes."""
-    write_json(path, {"type": "FeatureCollection", "features": geojson_features(file, instances, class_names)})
+    """Write `geojson_text` to a file, whole or not at all."""
+    write_text(path, geojson_text(file, instances, class_names))
 
 
 def _geometry_json(geometry: Polygon | MultiPolygon) -> dict[str, Any]:

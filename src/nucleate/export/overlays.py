@@ -88,7 +88,7 @@ def draw_overlay(
         _draw_box(boxed, instances.boxes_xyxy[index], colours[index].tolist(), thickness_px)
     canvas = np.asarray(cv2.addWeighted(boxed, style.box_opacity, canvas, 1 - style.box_opacity, 0), np.uint8)
     for index in weakest_first:
-        rings = [_subpixel(ring) for ring in _smooth_rings(instances, index)]
+        rings = [_subpixel(ring) for ring in smooth_rings(instances, index)]
         cv2.polylines(canvas, rings, True, colours[index].tolist(), thickness_px, cv2.LINE_AA, SUBPIXEL_BITS)  # noqa: FBT003
     if len(instances) <= style.most_labels and min(image_rgb.shape[:2]) >= style.smallest_label_side_px:
         for index in weakest_first:
@@ -143,7 +143,7 @@ def _fill(
     return filled
 
 
-def _smooth_rings(instances: Instances, index: int) -> list[NDArray[np.float64]]:
+def smooth_rings(instances: Instances, index: int) -> list[NDArray[np.float64]]:
     """Return the mask's rings, (K, 2) xy, as means of five successive unit steps, so that stairs become lines."""
     smooth = []
     for outline in trace_outlines(instances.masks, index):

@@ -110,19 +110,19 @@ def write_tables(folder: Path, rows: Iterable[NucleusRow]) -> tuple[Path, Path]:
             lines.writerow(_values(row))
             group.append(row)
             if len(group) == ROWS_A_GROUP:
-                parquet.write_table(_table(group))
+                parquet.write_table(rows_table(group))
                 group = []
         if group:
-            parquet.write_table(_table(group))
+            parquet.write_table(rows_table(group))
     return csv_path, parquet_path
+
+
+def rows_table(rows: Sequence[NucleusRow]) -> pa.Table:
+    """Return rows as a table of `SCHEMA`; no row gives its columns."""
+    values = [_values(row) for row in rows]
+    columns = [pa.array([row[index] for row in values], kind) for index, kind in enumerate(SCHEMA.types)]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def _values(row: NucleusRow) -> list[str | int | float]:
     return [getattr(row, field.name) for field in fields(row)]
-
-
-def _table(rows: Sequence[NucleusRow]) -> pa.Table:
-    columns = [
-        pa.array(column, kind) for column, kind in zip(zip(*map(_values, rows), strict=True), SCHEMA.types, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)

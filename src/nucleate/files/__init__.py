@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from nucleate.files.atomic import write_bytes, write_json, write_path, write_text
-from nucleate.files.images import (
-    ReadLimits,
-    has_one_channel,
-    image_size,
-    read_label_map,
-    read_rgb,
-    rgb_from_array,
-    write_image,
-)
+from nucleate.files.atomic import json_text, write_bytes, write_json, write_path, write_text
+from nucleate.files.images import has_one_channel, image_size, read_label_map, read_rgb, write_image
+from nucleate.files.limits import ReadLimits
 from nucleate.files.lock import folder_lock
+from nucleate.files.pixels import check_array, check_picture, rgb_from_array, rgb_from_picture
 
 __all__ = [
     "ReadLimits",
+    "check_array",
+    "check_picture",
     "folder_lock",
     "has_one_channel",
     "image_size",
+    "json_text",
     "read_label_map",
     "read_rgb",
     "rgb_from_array",
+    "rgb_from_picture",
     "write_bytes",
     "write_image",
     "write_json",

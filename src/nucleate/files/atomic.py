@@ -48,14 +48,17 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
-    """Write a value as JSON (NaN refused, since JSON has none), whole or not at all.
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON (NaN refused, since JSON has none) with a line end.
 
     Args:
-        path: the file.
         value: dicts, lists, strings, numbers, booleans and None.
-        indent: spaces a level; None writes one compact line.
+        indent: spaces a level; None gives one compact line.
     """
     separators = (",", ":") if indent is None else None
-    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False, separators=separators)
-    write_text(path, text + "\n")
+    return json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False, separators=separators) + "\n"
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
+    """Write `json_text` to a file, whole or not at all."""
+    write_text(path, json_text(value, indent=indent))

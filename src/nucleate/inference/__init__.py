@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from nucleate.inference.arrays import ImageArray
 from nucleate.inference.dataset_predictions import predict_dataset
 from nucleate.inference.inputs import IMAGE_SUFFIXES, ImageInput, Source, collect_inputs
-from nucleate.inference.segmentation import InputFailure, Segmentation, SegmentedImage
+from nucleate.inference.segmentation import InputFailure, Segmentation, StoredResult
+from nucleate.inference.segmented_image import SegmentedImage
 from nucleate.inference.segmenter import Segmenter
 from nucleate.inference.segmenting import ImageInstances, InferenceSettings, LoadedImage, segment_images
 from nucleate.inference.tiling import TilingSettings
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "ImageArray",
     "ImageInput",
     "ImageInstances",
     "InferenceSettings",
@@ -20,6 +23,7 @@ __all__ = [
     "SegmentedImage",
     "Segmenter",
     "Source",
+    "StoredResult",
     "TilingSettings",
     "collect_inputs",
     "predict_dataset",

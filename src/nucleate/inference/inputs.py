@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.errors import DataError
-from nucleate.files import read_rgb, rgb_from_array
+from nucleate.files import read_rgb
+from nucleate.inference.arrays import ImageArray, Pixels, is_pixels
 
 # What a folder or pattern is searched for; a file that is named itself may have any suffix.
 IMAGE_SUFFIXES = frozenset({".bmp", ".jp2", ".jpeg", ".jpg", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
 _HASH_BLOCK_BYTES = 2**20
 
-Source = str | Path | NDArray[Any]
+if TYPE_CHECKING:
+    Source = str | Path | Pixels | ImageArray
+else:
+    # The command line reads this type: of these it can give names alone, and makes options of a dataclass's fields.
+    Source = str | Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,13 +38,15 @@ class ImageInput:
         name: stem of its result files, posix; holds folders where another input has the same stem.
         file: how tables name it: `name` with the suffix.
         path: where to read it; None for an array.
-        pixels_rgb: (H, W, 3); None for a file.
+        array: the image in memory; None for a file.
+        mpp: micrometres a pixel, None when unknown.
     """
 
     name: str
     file: str
     path: Path | None = None
-    pixels_rgb: NDArray[np.uint8] | None = None
+    array: ImageArray | None = field(default=None, repr=False)
+    mpp: float | None = None
 
     @property
     def source(self) -> str:
@@ -49,23 +57,27 @@ class ImageInput:
         """Return the (H, W, 3) pixels.
 
         Raises:
-            DataError: the file is unreadable.
+            DataError: the file is unreadable, or an array's values have no known range.
         """
-        if self.pixels_rgb is not None:
-            return self.pixels_rgb
-        assert self.path is not None
-        return read_rgb(self.path)
+        if self.array is None:
+            assert self.path is not None
+            return read_rgb(self.path)
+        try:
+            return self.array.read()
+        except DataError as error:
+            raise DataError(error.message, item=self.name) from error
 
     def sha256(self) -> str:
-        """Return the checksum of the file's bytes, or of the array.
+        """Return the checksum of the file's bytes, or of the array as RGB.
 
         Raises:
-            DataError: the file is unreadable.
+            DataError: as `read` does.
         """
         digest = hashlib.sha256()
-        if self.pixels_rgb is not None:
-            digest.update(repr(self.pixels_rgb.shape).encode())
-            digest.update(self.pixels_rgb.tobytes())
+        if self.array is not None:
+            pixels_rgb = self.read()
+            digest.update(repr(pixels_rgb.shape).encode())
+            digest.update(pixels_rgb.tobytes())
             return digest.hexdigest()
         assert self.path is not None
         try:
@@ -77,27 +89,30 @@ class ImageInput:
         return digest.hexdigest()
 
 
-def collect_inputs(sources: Sequence[Source] | Source, *, leave_out: Path | None = None) -> list[ImageInput]:
+def collect_inputs(sources: Iterable[Source] | Source, *, leave_out: Path | None = None) -> list[ImageInput]:
     """Return the images in the order of the sources, each once; a folder's or pattern's images sorted by path.
 
     Args:
         sources: files, folders (searched recursively, hidden ones left out), patterns with *, ?, [] and **
-            (expanded here, since Windows shells don't), arrays that `rgb_from_array` takes.
+            (expanded here, since Windows shells don't), images in memory (see `ImageArray`). Images in memory without
+            a name are called `array`, or `array_1` and so on where there are several.
         leave_out: a folder whose files are not taken: the output, which may lie inside an input folder.
 
     Raises:
         DataError: a source matches nothing (the first is named, and how many more), or an array is no image.
     """
-    listed = [sources] if isinstance(sources, str | Path | np.ndarray) else list(sources)
+    listed = _listed(sources)
     if not listed:
         raise DataError("nothing to segment: give files, folders, patterns or arrays")
     problems: list[str] = []
     inputs: list[ImageInput] = []
     seen: set[str] = set()
-    arrays = sum(isinstance(source, np.ndarray) for source in listed)
+    unnamed = sum(not isinstance(source, str | Path) and _own_name(source) is None for source in listed)
+    numbered = itertools.count(1)
     for source in listed:
-        if isinstance(source, np.ndarray):
-            inputs.append(_array_input(source, sum(item.path is None for item in inputs) + 1, arrays))
+        if not isinstance(source, str | Path):
+            name = _own_name(source) or ("array" if unnamed == 1 else f"array_{next(numbered):0{len(str(unnamed))}d}")
+            inputs.append(_array_input(source, name))
             continue
         found = _expand(source, leave_out)
         if not found:
@@ -113,12 +128,32 @@ def collect_inputs(sources: Sequence[Source] | Source, *, leave_out: Path | None
     return _with_unique_names(inputs)
 
 
-def _array_input(pixels: NDArray[Any], number: int, arrays: int) -> ImageInput:
-    name = "array" if arrays == 1 else f"array_{number:0{len(str(arrays))}d}"
+def _listed(sources: Iterable[Source] | Source) -> list[Source]:
+    if isinstance(sources, str | Path | ImageArray) or is_pixels(sources):
+        return [sources]
+    # Of these a list would hold the keys: dicts, groups of zarr.
+    if hasattr(sources, "keys") or not isinstance(sources, Iterable):
+        raise DataError(
+            f"{type(sources).__name__} is no image: give files, folders, patterns, Pillow images, arrays of numpy, "
+            "zarr or dask, or a list of them"
+        )
+    return list(sources)
+
+
+def _own_name(source: Pixels | ImageArray) -> str | None:
+    return source.name if isinstance(source, ImageArray) else None
+
+
+def _array_input(source: Pixels | ImageArray, name: str) -> ImageInput:
     try:
-        return ImageInput(name=name, file=name, pixels_rgb=rgb_from_array(pixels))
+        array = source if isinstance(source, ImageArray) else ImageArray(source)
     except DataError as error:
         raise DataError(error.message, item=name) from error
+    image = ImageInput(name=name, file=name, array=array, mpp=array.mpp)
+    if isinstance(array.pixels, np.ndarray):
+        # Its values are at hand, so what is wrong with them is told before a model is loaded.
+        image.read()
+    return image
 
 
 def _expand(source: str | Path, leave_out: Path | None) -> list[Path]:
@@ -163,7 +198,8 @@ def _nothing_matches(source: str | Path) -> str:
 def _with_unique_names(inputs: Sequence[ImageInput]) -> list[ImageInput]:
     """Return the inputs with their relative path in the name where stems collide, the suffix too where that does.
 
-    Names that differ in case alone collide: Windows and macOS keep one of such files.
+    Names that differ in case alone collide: Windows and macOS keep one of such files. An array whose name is taken
+    gets a number behind it.
     """
     named = list(inputs)
     colliding = _colliding(named)
@@ -180,8 +216,21 @@ def _with_unique_names(inputs: Sequence[ImageInput]) -> list[ImageInput]:
             named[index] = replace(named[index], name=relative.with_suffix("").as_posix(), file=relative.as_posix())
     for index in _colliding(named):
         named[index] = replace(named[index], name=named[index].file)
-    for index in _colliding(named)[1:]:
-        named[index] = replace(named[index], name=f"{named[index].name}_{index + 1}")
+    # An array has no path that tells it from a file of its name in the tables.
+    files = {item.file.casefold() for item in named if item.path is not None}
+    taken: set[str] = set()
+    everybody = {item.name.casefold() for item in named}
+    for index, item in enumerate(named):
+        occupied = taken if item.path is not None else taken | files
+        name = item.name
+        if name.casefold() in occupied:
+            name = next(
+                numbered
+                for number in itertools.count(2)
+                if (numbered := f"{item.name}_{number}").casefold() not in occupied | everybody
+            )
+            named[index] = replace(item, name=name, file=item.file if item.path is not None else name)
+        taken.add(name.casefold())
     return named
 
 

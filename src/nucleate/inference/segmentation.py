@@ -1,81 +1,23 @@
-"""What `segment` returns: images with their nuclei, ready to look at."""
+"""What `segment` returns: the images of one call with their nuclei."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from nucleate.core import Instances
-from nucleate.export import NucleusRow, draw_overlay, instance_map, nucleus_rows, side_by_side
+from nucleate.errors import DataError
+from nucleate.export import NucleusRow, nuclei_dataframe, nuclei_geodataframe, table_html
 from nucleate.inference.inputs import ImageInput
+from nucleate.inference.segmented_image import SegmentedImage, count_of_nuclei
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import geopandas
+    import pandas as pd
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SegmentedImage:
-    """One image and its nuclei.
-
-    Attributes:
-        source: the input; its pixels are read again when they are asked for.
-        instances: the nuclei by falling score, in the image's pixels.
-        class_names: the classes that `instances.class_indices` count.
-    """
-
-    source: ImageInput
-    instances: Instances
-    class_names: tuple[str, ...]
-
-    @property
-    def file(self) -> str:
-        """Return the image's name as the tables have it."""
-        return self.source.file
-
-    @property
-    def image_shape(self) -> tuple[int, int]:
-        """Return (height_px, width_px)."""
-        return self.instances.frame.shape
-
-    @property
-    def table(self) -> list[NucleusRow]:
-        """Return one row a nucleus: the columns of nuclei.csv."""
-        return nucleus_rows(self.file, self.instances, self.class_names)
-
-    def __len__(self) -> int:
-        return len(self.instances)
-
-    def image_rgb(self) -> NDArray[np.uint8]:
-        """Return the (H, W, 3) pixels.
-
-        Raises:
-            DataError: the file is gone or unreadable.
-        """
-        return self.source.read()
-
-    def labels(self) -> NDArray[Any]:
-        """Return the (H, W) instance map: 0 is background, i is row i of the table (see `instance_map`)."""
-        return instance_map(self.instances)
-
-    def overlay(self) -> NDArray[np.uint8]:
-        """Return the (H, W, 3) image with boxes and coloured masks."""
-        return draw_overlay(self.image_rgb(), self.instances, self.class_names)
-
-    def plot(self) -> Figure:
-        """Return a figure of the image beside its overlay."""
-        return side_by_side(self.image_rgb(), self.overlay(), titles=(self.file, count_of_nuclei(len(self))))
-
-    def _repr_png_(self) -> bytes:
-        content = io.BytesIO()
-        Image.fromarray(self.overlay()).save(content, format="PNG")
-        return content.getvalue()
+# A notebook keeps the table that it shows; of more images it has the first.
+ROWS_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,43 +37,104 @@ class InputFailure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredResult:
+    """One image's result where it lies: in memory or in the output folder.
+
+    Attributes:
+        source: the input.
+        nuclei: found in it.
+        load: gives the image with its nuclei.
+    """
+
+    source: ImageInput
+    nuclei: int
+    load: Callable[[], SegmentedImage]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Segmentation:
-    """The images of one call, in input order; `result[0]` is the first.
+    """The images of one call, in input order; `result[0]` is the first, `result["biopsy 3"]` the one of that name.
 
     With an output folder the nuclei stay on disk and are read when an image is asked for.
 
     Attributes:
-        loaders: one a segmented image.
-        nuclei: in all images.
+        stored: one a segmented image.
         failures: inputs that could not be read; they are not among the images.
         output: where the files are; None when none were written.
         kept: images that an earlier call had finished.
     """
 
-    loaders: tuple[Callable[[], SegmentedImage], ...]
-    nuclei: int
+    stored: tuple[StoredResult, ...]
     failures: tuple[InputFailure, ...] = ()
     output: Path | None = None
     kept: int = 0
 
-    def __len__(self) -> int:
-        return len(self.loaders)
+    @property
+    def nuclei(self) -> int:
+        """Return the number of nuclei in all images."""
+        return sum(result.nuclei for result in self.stored)
 
-    def __getitem__(self, index: int) -> SegmentedImage:
-        return self.loaders[index]()
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the images' names, by which `result[name]` finds them."""
+        return tuple(result.source.name for result in self.stored)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, key: int | str) -> SegmentedImage:
+        """Return an image by its place, from 0 or from the end, by its name, or by its file as the tables have it.
+
+        Raises:
+            IndexError: there are not so many; tells what could not be read.
+            DataError: no image has this name.
+        """
+        if isinstance(key, str):
+            return self._named(key).load()
+        if not -len(self) <= key < len(self):
+            failed = f"; could not be read: {self.failures[0]}" if self.failures else ""
+            raise IndexError(f"image {key} of {len(self)}{failed}")
+        return self.stored[key].load()
 
     def __iter__(self) -> Iterator[SegmentedImage]:
-        return (load() for load in self.loaders)
+        return (result.load() for result in self.stored)
+
+    def _named(self, name: str) -> StoredResult:
+        by_file = {result.source.file: result for result in self.stored}
+        by_name = {result.source.name: result for result in self.stored}
+        found = by_name.get(name) or by_file.get(name)
+        if found is not None:
+            return found
+        failures = [failure for failure in self.failures if failure.file == name]
+        if failures:
+            raise DataError(f"could not be read: {failures[0]}", item=name)
+        shown = ", ".join(self.names[:5]) + (", ..." if len(self) > 5 else "")
+        raise DataError(f"no image of this name among {len(self)}: {shown}", item=name)
 
     @property
     def table(self) -> list[NucleusRow]:
         """Return the rows of all images: the content of nuclei.csv."""
         return [row for image in self for row in image.table]
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the rows of all images as pandas' data frame, with `area_um2` where an mpp is known.
+
+        Raises:
+            MissingExtraError: pandas is not installed (extra `geo`).
+        """
+        return nuclei_dataframe(image.nuclei() for image in self)
+
+    def to_geodataframe(self) -> geopandas.GeoDataFrame:
+        """Return the rows of all images with outlines, each in the pixels of its own image (see `SegmentedImage`).
+
+        Raises:
+            MissingExtraError: geopandas is not installed (extra `geo`).
+        """
+        return nuclei_geodataframe(image.nuclei() for image in self)
+
     def summary(self) -> str:
         """Return what was done and where the files are, a few lines."""
-        images = "1 image" if len(self) == 1 else f"{len(self):,} images"
-        lines = [f"{images}, {count_of_nuclei(self.nuclei)}"]
+        lines = [f"{_count_of_images(len(self))}, {count_of_nuclei(self.nuclei)}"]
         if self.kept:
             lines[0] += f" ({self.kept:,} finished before)"
         if self.failures:
@@ -151,7 +154,17 @@ class Segmentation:
         failed = f", {len(self.failures)} failures" if self.failures else ""
         return f"Segmentation({len(self)} images, {self.nuclei} nuclei{failed}, output={self.output})"
 
+    def _repr_html_(self) -> str:
+        rows = [(result.source.file, f"{result.nuclei:,}") for result in self.stored[:ROWS_SHOWN]]
+        if len(self) > ROWS_SHOWN:
+            rest = self.stored[ROWS_SHOWN:]
+            rows.append((f"{len(rest):,} more", f"{sum(result.nuclei for result in rest):,}"))
+        rows += [(failure.file, f"unreadable: {failure}") for failure in self.failures[:ROWS_SHOWN]]
+        if len(self.failures) > ROWS_SHOWN:
+            rows.append((f"{len(self.failures) - ROWS_SHOWN:,} more", "unreadable"))
+        caption = f"{_count_of_images(len(self))}, {count_of_nuclei(self.nuclei)}"
+        return table_html(caption, ("image", "nuclei"), rows)
 
-def count_of_nuclei(count: int) -> str:
-    """Return "1 nucleus" or "1,234 nuclei"."""
-    return "1 nucleus" if count == 1 else f"{count:,} nuclei"
+
+def _count_of_images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
