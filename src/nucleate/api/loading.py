@@ -76,7 +76,9 @@ def load_model(model: str | Path = DEFAULT_MODEL, device: str | None = None) -> 
     card = RunCard.read(folder)
     if card.network == "star-convex":
         from nucleate.models.star_convex.loading import load_star_convex
+        from nucleate.models.star_convex.segmenter import TILE_PX
 
+        card = replace(card, tile_px=card.tile_px or TILE_PX)
         return LoadedModel(segmenter=load_star_convex(folder, card, device), card=card, folder=folder)
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError(f"the Mask R-CNN {folder.name!r}", "train")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 from nucleate.data import CocoDataset
 from nucleate.export import ImagePredictions
@@ -31,22 +30,17 @@ def predict_dataset(
     Raises:
         DataError: an image is missing or unreadable.
     """
-    groups: dict[float, list[int]] = {}
-    for index, record in enumerate(dataset.records):
-        magnification = (magnifications or {}).get(record.source or "", settings.magnification)
-        groups.setdefault(magnification, []).append(index)
+    by_source = magnifications or {}
 
-    def images(indices: list[int]) -> Iterator[LoadedImage]:
-        for index in indices:
-            yield LoadedImage(index=index, image_rgb=dataset.read_image(dataset.records[index]))
+    def images() -> Iterator[LoadedImage]:
+        for index, record in enumerate(dataset.records):
+            magnification = by_source.get(record.source or "")
+            yield LoadedImage(index=index, image_rgb=dataset.read_image(record), magnification=magnification)
 
-    found: dict[int, ImagePredictions] = {}
-    for magnification, indices in groups.items():
-        for result in segment_images(segmenter, images(indices), replace(settings, magnification=magnification)):
-            record = dataset.records[result.image.index]
-            found[result.image.index] = ImagePredictions(
-                image_id=record.image_id, file_name=record.file_name, instances=result.instances
-            )
-            if on_image is not None:
-                on_image()
-    return [found[index] for index in range(len(dataset.records))]
+    found = []
+    for result in segment_images(segmenter, images(), settings):
+        record = dataset.records[result.image.index]
+        found.append(ImagePredictions(image_id=record.image_id, file_name=record.file_name, instances=result.instances))
+        if on_image is not None:
+            on_image()
+    return found

@@ -15,13 +15,13 @@ from nucleate.core import Instances
 from nucleate.data import CocoDataset
 from nucleate.errors import ConfigError
 from nucleate.export import ImagePredictions
-from nucleate.inference import InferenceSettings, predict_dataset
+from nucleate.inference import InferenceSettings, TilingSettings, predict_dataset
 from nucleate.models.checkpoints import load_strictly, read_weights
 from nucleate.models.efficientnet_lite0 import load_imagenet_weights
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.losses import StarConvexLosses, star_convex_losses
 from nucleate.models.star_convex.network import StarConvexNetwork
-from nucleate.models.star_convex.segmenter import StarConvexSegmenter
+from nucleate.models.star_convex.segmenter import TILE_PX, StarConvexSegmenter
 from nucleate.models.star_convex.torch_engine import TorchEngine
 from nucleate.training.loading import image_rng, load_batches
 from nucleate.training.precision import resolve_precision
@@ -167,7 +167,7 @@ class StarConvexTask(Task[StarConvexBatch]):
         """Return what a network finds in images brought to the working scale, those of a new source by their nuclei."""
         assert isinstance(network, StarConvexNetwork)
         segmenter = StarConvexSegmenter(engine=TorchEngine(network=network))
-        settings = InferenceSettings(score_threshold=0.0)
+        settings = InferenceSettings(score_threshold=0.0, tiling=TilingSettings(tile_px=TILE_PX))
         there = source_diameters_px(dataset, range(len(dataset)))
         working_px = self._settings.geometry.diameter_px
         magnifications = {source: working_px / diameter for source, diameter in (there | self._diameters_px).items()}
