@@ -13,11 +13,13 @@ from nucleate.files.images import (
     write_image,
 )
 from nucleate.files.lock import folder_lock
+from nucleate.files.resolution import image_mpp
 
 __all__ = [
     "ReadLimits",
     "folder_lock",
     "has_one_channel",
+    "image_mpp",
     "image_size",
     "read_label_map",
     "read_rgb",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from nucleate.data import CocoDataset
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleate.data import CocoDataset, ImageRecord
 from nucleate.export import ImagePredictions
 from nucleate.inference.segmenter import Segmenter
 from nucleate.inference.segmenting import InferenceSettings, LoadedImage, segment_images
@@ -15,7 +18,7 @@ def predict_dataset(
     dataset: CocoDataset,
     settings: InferenceSettings,
     *,
-    magnifications: Mapping[str, float] | None = None,
+    magnification_of: Callable[[ImageRecord, NDArray[np.uint8]], float] | None = None,
     on_image: Callable[[], None] | None = None,
 ) -> list[ImagePredictions]:
     """Return the nuclei that a model finds in each image of a data set, in the records' order.
@@ -24,18 +27,18 @@ def predict_dataset(
         segmenter: the model.
         dataset: images are read one after the other.
         settings: a score threshold of 0 keeps every detection of the model, as average precision needs them.
-        magnifications: of the images of each source, where they differ from the settings' own.
+        magnification_of: answers for each image, a record with its (H, W, 3) pixels; None takes the settings' own.
         on_image: called after each image, for a progress bar.
 
     Raises:
         DataError: an image is missing or unreadable.
     """
-    by_source = magnifications or {}
 
     def images() -> Iterator[LoadedImage]:
         for index, record in enumerate(dataset.records):
-            magnification = by_source.get(record.source or "")
-            yield LoadedImage(index=index, image_rgb=dataset.read_image(record), magnification=magnification)
+            pixels = dataset.read_image(record)
+            magnification = None if magnification_of is None else magnification_of(record, pixels)
+            yield LoadedImage(index=index, image_rgb=pixels, magnification=magnification)
 
     found = []
     for result in segment_images(segmenter, images(), settings):

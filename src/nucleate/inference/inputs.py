@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.errors import DataError
-from nucleate.files import read_rgb, rgb_from_array
+from nucleate.files import image_mpp, read_rgb, rgb_from_array
 
 # What a folder or pattern is searched for; a file that is named itself may have any suffix.
 IMAGE_SUFFIXES = frozenset({".bmp", ".jp2", ".jpeg", ".jpg", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
@@ -33,12 +33,14 @@ class ImageInput:
         file: how tables name it: `name` with the suffix.
         path: where to read it; None for an array.
         pixels_rgb: (H, W, 3); None for a file.
+        mpp: um a pixel where whoever gave the image said so; None leaves it to the file (see `read_mpp`).
     """
 
     name: str
     file: str
     path: Path | None = None
     pixels_rgb: NDArray[np.uint8] | None = None
+    mpp: float | None = None
 
     @property
     def source(self) -> str:
@@ -55,6 +57,10 @@ class ImageInput:
             return self.pixels_rgb
         assert self.path is not None
         return read_rgb(self.path)
+
+    def read_mpp(self) -> float | None:
+        """Return the um/px that came with the image or that its file states credibly, None where neither is so."""
+        return image_mpp(self.path) if self.mpp is None and self.path is not None else self.mpp
 
     def sha256(self) -> str:
         """Return the checksum of the file's bytes, or of the array.

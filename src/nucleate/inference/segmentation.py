@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nucleate.core import Instances
+from nucleate.core import ImageScale, Instances, describe_scales
 from nucleate.export import NucleusRow, draw_overlay, instance_map, nucleus_rows, side_by_side
 from nucleate.inference.inputs import ImageInput
 
@@ -28,11 +28,13 @@ class SegmentedImage:
         source: the input; its pixels are read again when they are asked for.
         instances: the nuclei by falling score, in the image's pixels.
         class_names: the classes that `instances.class_indices` count.
+        scale: what the image was resampled by for the network, and why.
     """
 
     source: ImageInput
     instances: Instances
     class_names: tuple[str, ...]
+    scale: ImageScale
 
     @property
     def file(self) -> str:
@@ -103,6 +105,7 @@ class Segmentation:
     Attributes:
         loaders: one a segmented image.
         nuclei: in all images.
+        scales: of the images.
         failures: inputs that could not be read; they are not among the images.
         output: where the files are; None when none were written.
         kept: images that an earlier call had finished.
@@ -110,6 +113,7 @@ class Segmentation:
 
     loaders: tuple[Callable[[], SegmentedImage], ...]
     nuclei: int
+    scales: tuple[ImageScale, ...] = ()
     failures: tuple[InputFailure, ...] = ()
     output: Path | None = None
     kept: int = 0
@@ -136,6 +140,7 @@ class Segmentation:
             lines[0] += f" ({self.kept:,} finished before)"
         if self.failures:
             lines.append(f"{len(self.failures):,} unreadable")
+        lines += describe_scales(self.scales)
         if self.output is None:
             lines.append("no file written: give an output folder")
         else:

@@ -11,6 +11,7 @@ import torch
 from nucleate.api.convert import convert
 from nucleate.api.evaluate import EvaluateSettings, evaluate
 from nucleate.api.loading import load_model
+from nucleate.api.scaling import ScaleRequest, known_scale
 from nucleate.errors import ConfigError, TrainingError
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.torch_engine import TorchEngine
@@ -57,6 +58,7 @@ def test_a_run_leaves_a_run_folder_without_detectron2s_config(finished: Path) ->
     card = RunCard.read(finished)
     assert card.network == "star-convex"
     assert card.working_diameter_px == 16
+    assert card.working_mpp == 5.0 / 16
     assert list(card.source_diameters_px) == [""]
     lines = read_metrics(finished)
     assert any("segm/AP" in line for line in lines)
@@ -117,9 +119,13 @@ def test_a_run_segments_and_is_evaluated_by_torch_and_by_its_export(data: Path, 
 def test_the_working_scale_follows_the_stated_diameter(finished: Path) -> None:
     model = load_model(finished, "cpu")
     known = model.card.source_diameters_px[""]
-    assert model.magnification(None, source="") == pytest.approx(16 / known)
-    assert model.magnification(32.0) == 0.5
-    assert model.magnification(None, source="elsewhere") == 1.0
+    scale = known_scale(model.card, ScaleRequest(), source="")
+    assert scale is not None
+    assert (scale.magnification, scale.known_by) == (pytest.approx(16 / known), "source")
+    scale = known_scale(model.card, ScaleRequest(diameter_px=32.0))
+    assert scale is not None
+    assert scale.magnification == 0.5
+    assert known_scale(model.card, ScaleRequest(), source="elsewhere") is None
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

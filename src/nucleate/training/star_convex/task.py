@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nucleate.core import Instances
-from nucleate.data import CocoDataset
+from nucleate.data import CocoDataset, ImageRecord
 from nucleate.errors import ConfigError
 from nucleate.export import ImagePredictions
 from nucleate.inference import InferenceSettings, TilingSettings, predict_dataset
@@ -53,6 +53,10 @@ _KEYS = (
     "TEST.EVAL_PERIOD",
 )
 """Detectron2's keys that mean something here."""
+NUCLEAR_DIAMETER_UM = 5.0
+"""Median of nuclei in H&E sections: 20 to 21 px in TNBC and MoNuSeg, which are published at 0.25 um/px.
+
+NuInsSeg's and the Bowl's um/px are not published, so the data that is learned from can't say it."""
 
 
 class StarConvexTask(Task[StarConvexBatch]):
@@ -171,7 +175,11 @@ class StarConvexTask(Task[StarConvexBatch]):
         there = source_diameters_px(dataset, range(len(dataset)))
         working_px = self._settings.geometry.diameter_px
         magnifications = {source: working_px / diameter for source, diameter in (there | self._diameters_px).items()}
-        return predict_dataset(segmenter, dataset, settings, magnifications=magnifications)
+
+        def magnification_of(record: ImageRecord, _: NDArray[np.uint8]) -> float:
+            return magnifications.get(record.source or "", 1.0)
+
+        return predict_dataset(segmenter, dataset, settings, magnification_of=magnification_of)
 
     def samples(self, count: int) -> tuple[Sequence[NDArray[np.uint8]], Sequence[Instances]]:
         """Return what the network is fed, and the outlines that it should answer."""
@@ -187,13 +195,15 @@ class StarConvexTask(Task[StarConvexBatch]):
 
     def describe(self, card: RunCard) -> RunCard:
         """Return the card with the working scale and Detectron2's keys."""
+        working_px = self._settings.geometry.diameter_px
         keys = {key: self._config.get(key) for key in _KEYS}
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in keys.items()}
         return replace(
             card,
             network="star-convex",
             nucleus_diameter_px=median_diameter_px(self.train),
-            working_diameter_px=self._settings.geometry.diameter_px,
+            working_diameter_px=working_px,
+            working_mpp=NUCLEAR_DIAMETER_UM / working_px,
             source_diameters_px=self._diameters_px,
             settings={**card.settings, "detectron2": plain},
         )
