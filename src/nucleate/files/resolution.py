@@ -92,8 +92,9 @@ def _ome_mpp(xml: str) -> float | None:
 
 
 def _pillow_mpp(path: Path) -> float | None:
+    # Damaged headers and large images are told by whoever reads the pixels.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore")
         with Image.open(path) as image:
             dots_per_inch = image.info.get("dpi")
     if not isinstance(dots_per_inch, tuple) or min(dots_per_inch) <= 0:

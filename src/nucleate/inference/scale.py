@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core import Instances
 from nucleate.errors import ConfigError
 from nucleate.inference.magnification import magnified
 from nucleate.inference.segmenter import Segmenter
@@ -29,23 +28,29 @@ class ScaleSettings:
         diameters_px: nuclei of these diameters are brought to the working diameter in turn. A factor of 1.8 lies
             between them, so that all from 10 to 60 px come within 1.35 of it, which the network was trained for.
         part_px: side of the part of the image that is looked at, the one with most tissue; the same at every scale,
-            so that the sums of scores compare.
-        least_score: nuclei above it count.
-        quantile: of the diameters, weighted by score. Lower than the median, since small nuclei are missed first.
+            so that what is found compares.
+        least_scores: nuclei above the first count; where there is none at any scale, those above the next.
+        spread: a nucleus counts less where its size at the network is far from the working diameter: a normal curve
+            of this deviation over the natural logarithm of the ratio. Parts of large nuclei outnumber the whole ones.
+        again: the last look is at nuclei of this many working diameters. Small nuclei are missed first, so that at the
+            working diameter itself the typical one came out 5 % too large.
     """
 
     diameters_px: tuple[float, ...] = (13.5, 24.5, 44.5)
     part_px: int = 640
-    least_score: float = 0.4
-    quantile: float = 0.45
+    least_scores: tuple[float, ...] = (0.5, 0.3)
+    spread: float = 1.0
+    again: float = 1.25
 
     def __post_init__(self) -> None:
         if not self.diameters_px or min(self.diameters_px) <= 0:
             raise ConfigError(f"diameters of {self.diameters_px} px: at least one, all positive")
         if self.part_px < 32:
             raise ConfigError(f"a part of {self.part_px} px: at least 32")
-        if not 0 <= self.least_score < 1 or not 0 < self.quantile < 1:
-            raise ConfigError(f"least_score {self.least_score}, quantile {self.quantile}: 0 to 1")
+        if not self.least_scores or not all(0 <= score < 1 for score in self.least_scores):
+            raise ConfigError(f"least scores {self.least_scores}: at least one, from 0 to below 1")
+        if not self.spread > 0 or not self.again > 0:
+            raise ConfigError(f"spread {self.spread}, again {self.again}: positive numbers")
 
 
 DEFAULT_SCALE = ScaleSettings()
@@ -58,13 +63,13 @@ class ScaleLook:
     Attributes:
         magnification: of the part.
         nuclei: above the least score.
-        score_sum: of these.
-        diameter_px: of these, in the image's pixels; None for no nucleus.
+        evidence: sum of their scores, each weighted by how near its size is to the working diameter.
+        diameter_px: their median, weighted by score, in the image's pixels; None for no nucleus.
     """
 
     magnification: float
     nuclei: int
-    score_sum: float
+    evidence: float
     diameter_px: float | None
 
 
@@ -92,28 +97,30 @@ def estimate_scale(
 ) -> ScaleEstimate:
     """Return the size of an image's nuclei as the network sees it.
 
-    The scale with the largest sum of scores says the diameter first. The network looks again at the scale that follows
-    from it, and the answer is the geometric mean of the two: at too small a scale the small nuclei are missed and the
-    diameter comes out too large, at too large a scale nuclei fall into parts.
+    Of the scales the one with most evidence says the diameter; a last look at the scale that follows says it better.
 
     Args:
         segmenter: takes images at its working scale.
         image_rgb: (H, W, 3), stain normalised where the model asks for it.
         working_diameter_px: the model's.
-        settings: scales, part, threshold.
+        settings: scales, part, thresholds.
     """
     part = image_rgb[part_with_most_tissue(image_rgb, settings.part_px)]
-    looks = [
-        _look(segmenter, part, working_diameter_px / diameter_px, settings) for diameter_px in settings.diameters_px
-    ]
-    best = max(looks, key=lambda look: look.score_sum)
-    if best.diameter_px is None:
-        return ScaleEstimate(diameter_px=None, magnification=1.0, looks=tuple(looks))
-    again = _look(segmenter, part, working_diameter_px / _clipped(best.diameter_px, settings), settings)
-    looks.append(again)
-    refined_px = best.diameter_px if again.diameter_px is None else again.diameter_px
-    diameter_px = _clipped(float(np.sqrt(best.diameter_px * refined_px)), settings)
-    return ScaleEstimate(diameter_px=diameter_px, magnification=working_diameter_px / diameter_px, looks=tuple(looks))
+    answers = [_answer(segmenter, part, working_diameter_px / diameter_px) for diameter_px in settings.diameters_px]
+    looks: list[ScaleLook] = []
+    for least_score in settings.least_scores:
+        looks = [answer.look(least_score, working_diameter_px, settings.spread) for answer in answers]
+        best = max(looks, key=lambda look: look.evidence)
+        if best.diameter_px is None:
+            continue
+        wanted_px = working_diameter_px * settings.again
+        again = _answer(segmenter, part, wanted_px / _clipped(best.diameter_px, settings))
+        looks.append(again.look(least_score, working_diameter_px, settings.spread))
+        diameter_px = _clipped(looks[-1].diameter_px or best.diameter_px, settings)
+        return ScaleEstimate(
+            diameter_px=diameter_px, magnification=working_diameter_px / diameter_px, looks=tuple(looks)
+        )
+    return ScaleEstimate(diameter_px=None, magnification=1.0, looks=tuple(looks))
 
 
 def part_with_most_tissue(image_rgb: NDArray[np.uint8], part_px: int) -> tuple[slice, slice]:
@@ -145,31 +152,38 @@ def _pixel(place: int, places: int, most_px: int) -> int:
     return most_px // 2 if places == 1 else round(place * most_px / (places - 1))
 
 
-def _look(
-    segmenter: Segmenter, part_rgb: NDArray[np.uint8], magnification: float, settings: ScaleSettings
-) -> ScaleLook:
-    shown = np.ascontiguousarray(magnified(part_rgb, magnification))
-    found = segmenter.segment([shown])[0].above(settings.least_score)
-    diameter_px = _typical_diameter_px(found, settings.quantile)
-    look = ScaleLook(
-        magnification=magnification,
-        nuclei=len(found),
-        score_sum=float(found.scores.sum()),
-        diameter_px=None if diameter_px is None else diameter_px / magnification,
-    )
-    logger.debug("%s", look)
-    return look
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Answer:
+    """The nuclei of one scale, their diameters in the network's pixels, by rising diameter."""
+
+    magnification: float
+    diameters_px: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def look(self, least_score: float, working_diameter_px: float, spread: float) -> ScaleLook:
+        counts = (self.scores > least_score) & (self.diameters_px > 0)
+        diameters, scores = self.diameters_px[counts], self.scores[counts]
+        if not len(scores):
+            return ScaleLook(magnification=self.magnification, nuclei=0, evidence=0.0, diameter_px=None)
+        nearness = np.exp(-0.5 * (np.log(diameters / working_diameter_px) / spread) ** 2)
+        below = np.cumsum(scores)
+        median_px = float(diameters[np.searchsorted(below, below[-1] / 2)])
+        return ScaleLook(
+            magnification=self.magnification,
+            nuclei=len(scores),
+            evidence=float((scores * nearness).sum()),
+            diameter_px=median_px / self.magnification,
+        )
 
 
-def _typical_diameter_px(found: Instances, quantile: float) -> float | None:
-    """Return the diameter of the disc of the same area that a share of the summed score lies below."""
+def _answer(segmenter: Segmenter, part_rgb: NDArray[np.uint8], magnification: float) -> _Answer:
+    (found,) = segmenter.segment([np.ascontiguousarray(magnified(part_rgb, magnification))])
     diameters = 2 * np.sqrt(found.masks.areas_px() / np.pi)
     order = np.argsort(diameters, kind="stable")
-    below = np.cumsum(found.scores[order].astype(np.float64))
-    if not len(below) or below[-1] <= 0:
-        return None
-    diameter_px = float(diameters[order][np.searchsorted(below, quantile * below[-1])])
-    return diameter_px if diameter_px > 0 else None
+    logger.debug("%d candidates at a magnification of %.2f", len(found), magnification)
+    return _Answer(
+        magnification=magnification, diameters_px=diameters[order], scores=found.scores[order].astype(np.float64)
+    )
 
 
 def _clipped(diameter_px: float, settings: ScaleSettings) -> float:
