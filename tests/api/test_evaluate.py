@@ -297,6 +297,45 @@ def test_images_without_any_detection_are_scored(data: Path, run: Path, loaded: 
     assert evaluate(run, data).overall.precision.segm.ap == 0
 
 
+def test_sources_that_nobody_knows_are_estimated_image_by_image_and_noted(
+    data: Path, loaded: list[LoadedModel]
+) -> None:
+    card = replace(loaded[0].card, working_diameter_px=20.0, source_diameters_px={"another source": 30.0})
+    loaded[0] = LoadedModel(segmenter=DarkNuclei(), card=card)
+    (note,) = evaluate(Path("some-model"), data).notes
+    assert note.startswith("scale: nuclei of about ")
+    assert "(estimated over three scales): images resampled by" in note
+
+
+def test_um_per_pixel_of_the_data_sets_images_is_taken(tmp_path: Path, loaded: list[LoadedModel]) -> None:
+    folder = _write_data(tmp_path / "scaled", [draw_he(seed=seed, nuclei=5) for seed in range(2)])
+    path = folder / "annotations" / "test.json"
+    content = json.loads(path.read_text())
+    content["images"][0] |= {"mpp": 0.5}
+    path.write_text(json.dumps(content))
+    segmenter = DarkNuclei()
+    card = replace(loaded[0].card, working_diameter_px=20.0, working_mpp=0.25)
+    loaded[0] = LoadedModel(segmenter=segmenter, card=card)
+    assert evaluate(Path("some-model"), folder).notes == (
+        "scale: 0.5 um/px (as the images say): images resampled by 2.00",
+    )
+    assert [image.shape for image in segmenter.seen] == [(256, 320, 3)]
+
+
+def test_um_per_pixel_can_be_given(data: Path, loaded: list[LoadedModel]) -> None:
+    segmenter = DarkNuclei()
+    card = replace(loaded[0].card, working_diameter_px=20.0, working_mpp=0.25)
+    loaded[0] = LoadedModel(segmenter=segmenter, card=card)
+    evaluation = evaluate(Path("some-model"), data, settings=EvaluateSettings(mpp=0.5))
+    assert evaluation.notes == ("scale: 0.5 um/px (given): images resampled by 2.00",)
+    assert {image.shape for image in segmenter.seen} == {(256, 320, 3)}
+
+
+def test_um_per_pixel_and_diameter_together_are_refused(data: Path, loaded: list[LoadedModel]) -> None:
+    with pytest.raises(ConfigError, match="--diameter and --mpp"):
+        evaluate(Path("some-model"), data, settings=EvaluateSettings(mpp=0.5, diameter=20.0))
+
+
 def test_a_checkpoint_of_detectron2_has_detectron2s_ap_from_the_images(tmp_path: Path) -> None:
     for name in ("model_final.pth", "config.yaml"):
         shutil.copy(GOLDEN / "caffe" / name, tmp_path / name)

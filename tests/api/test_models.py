@@ -49,6 +49,23 @@ def test_a_card_of_an_unknown_network_is_refused(tmp_path: Path) -> None:
         RunCard.read(tmp_path)
 
 
+def test_a_card_without_um_per_pixel_reads_as_it_did(tmp_path: Path) -> None:
+    RunCard(name="old", network="star-convex", working_diameter_px=20.0).write(tmp_path)
+    card = (tmp_path / CARD_NAME).read_text(encoding="utf-8")
+    assert "working_mpp: null" in card
+    (tmp_path / CARD_NAME).write_text(card.replace("working_mpp: null\n", ""), encoding="utf-8")
+    old = RunCard.read(tmp_path)
+    assert (old.working_diameter_px, old.working_mpp) == (20.0, None)
+
+
+def test_a_card_with_an_impossible_working_scale_is_refused(tmp_path: Path) -> None:
+    RunCard(name="odd", working_mpp=0.25).write(tmp_path)
+    card = (tmp_path / CARD_NAME).read_text(encoding="utf-8")
+    (tmp_path / CARD_NAME).write_text(card.replace("working_mpp: 0.25", "working_mpp: -1.0"), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="working_mpp -1.0: a positive number"):
+        RunCard.read(tmp_path)
+
+
 def test_a_star_convex_folder_without_weights_or_channels_is_refused(tmp_path: Path) -> None:
     RunCard(name="empty", network="star-convex").write(tmp_path)
     with pytest.raises(CheckpointError, match="decoder_channels"):

@@ -16,13 +16,14 @@ from PIL import Image
 
 from nucleate.api.loading import LoadedModel
 from nucleate.api.segment import SegmentSettings, segment, segment_with
-from nucleate.core import Instances, masks_from_label_map
+from nucleate.core import ImageScale, Instances, masks_from_label_map
 from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.export import nucleus_rows
 from nucleate.files import folder_lock, read_label_map
 from nucleate.inference import ImageArray, Segmentation, collect_inputs
 from nucleate.models.run_card import RunCard
 from tests.inference.fake_segmenter import InkSegmenter, draw_discs, draw_grid
+from tests.inference.test_scale import TrainedInkSegmenter
 
 CARD = RunCard(name="ink", tile_px=64, score_threshold=0.2, nucleus_diameter_px=31.0)
 THREE = draw_discs(90, 120, [(20, 20, 8), (60, 45, 10), (100, 70, 6)])
@@ -319,6 +320,100 @@ def test_impossible_setting_is_refused_before_anything_is_written(tmp_path: Path
     with pytest.raises(ConfigError, match="magnification"):
         run(write(tmp_path / "in", a=THREE), tmp_path / "out", magnification=0.0)
     assert not (tmp_path / "out").exists()
+
+
+def dense_model(**card: object) -> LoadedModel:
+    """A model with a working scale of 20 px at 0.25 um/px."""
+    scale = {"tile_px": None, "nucleus_diameter_px": None, "working_diameter_px": 20.0, "working_mpp": 0.25}
+    return ink_model(TrainedInkSegmenter(), **(scale | card))
+
+
+FORTY = draw_grid(240, 240, pitch_px=80, radius=20)
+
+
+def scale_of(result: Segmentation) -> ImageScale:
+    return result[0].scale
+
+
+def test_scale_that_nobody_says_is_estimated_said_and_recorded(tmp_path: Path) -> None:
+    write(tmp_path / "in", a=FORTY, b=draw_grid(80, 80, pitch_px=20, radius=5))
+    result = run(tmp_path / "in", tmp_path / "out", dense_model())
+    assert [image.scale.known_by for image in result] == ["estimate", "estimate"]
+    assert [image.scale.diameter_px for image in result] == pytest.approx([40, 10], rel=0.05)
+    (said,) = [line for line in result.summary().splitlines() if line.startswith("scale")]
+    assert said.startswith("scale: nuclei of about 10 to ")
+    assert "px (estimated over three scales): images resampled by 0.5" in said
+    journal = (tmp_path / "out" / ".nucleate" / "journal.jsonl").read_text().splitlines()
+    records = [json.loads(line)["scale"] for line in journal if line]
+    assert [record["known_by"] for record in records] == ["estimate", "estimate"]
+    assert records[0]["magnification"] == pytest.approx(0.5, rel=0.05)
+    again = run(tmp_path / "in", tmp_path / "out", dense_model())
+    assert again.kept == 2
+    assert [image.scale for image in again] == [image.scale for image in result]
+    assert json.loads((tmp_path / "out" / ".nucleate" / "settings.json").read_text())["scale"] == "estimate"
+
+
+def test_image_without_nuclei_at_any_scale_is_taken_as_it_is_and_said() -> None:
+    result = segment_with(dense_model(), collect_inputs(draw_discs(60, 60, [])))
+    assert scale_of(result) == ImageScale(magnification=1.0, known_by="no nuclei")
+    assert "scale: unknown, no nuclei found at any of three scales" in result.summary()
+
+
+def test_um_per_pixel_of_the_file_comes_before_the_estimate(tmp_path: Path) -> None:
+    Image.fromarray(FORTY).save(tmp_path / "a.png", dpi=(203_200, 203_200))
+    segmenter = TrainedInkSegmenter()
+    model = replace(dense_model(), segmenter=segmenter)
+    scale = scale_of(segment_with(model, collect_inputs(tmp_path / "a.png")))
+    assert scale.known_by == "image"
+    assert scale.mpp == pytest.approx(0.125, rel=1e-3)
+    assert segmenter.batches == [(120,)]
+
+
+def test_um_per_pixel_of_the_file_means_nothing_to_a_model_that_does_not_say_its_own(tmp_path: Path) -> None:
+    Image.fromarray(FORTY).save(tmp_path / "a.png", dpi=(203_200, 203_200))
+    inputs = collect_inputs(tmp_path / "a.png")
+    assert scale_of(segment_with(dense_model(working_mpp=None), inputs)).known_by == "estimate"
+    assert scale_of(segment_with(ink_model(), inputs)) == ImageScale(magnification=1.0, known_by="model")
+
+
+@pytest.mark.parametrize(
+    ("settings", "magnification", "described"),
+    [
+        (SegmentSettings(diameter=40.0), 0.5, "diameter 40 px"),
+        (SegmentSettings(mpp=0.125), 0.5, "0.125 um/px"),
+        (SegmentSettings(magnification=0.5), 0.5, "magnification 0.5"),
+    ],
+)
+def test_given_scale_switches_the_estimate_off(
+    tmp_path: Path, settings: SegmentSettings, magnification: float, described: str
+) -> None:
+    Image.fromarray(FORTY).save(tmp_path / "a.png", dpi=(50_800, 50_800))
+    segmenter = TrainedInkSegmenter()
+    model = replace(dense_model(), segmenter=segmenter)
+    result = segment_with(model, collect_inputs(tmp_path / "a.png"), output=tmp_path / "out", settings=settings)
+    assert scale_of(result).magnification == magnification
+    assert segmenter.batches == [(120,)]
+    assert json.loads((tmp_path / "out" / ".nucleate" / "settings.json").read_text())["scale"] == described
+
+
+def test_two_ways_to_say_the_scale_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--diameter and --mpp: .* give one of them") as error:
+        run(write(tmp_path / "in", a=THREE), tmp_path / "out", dense_model(), diameter=20.0, mpp=0.25)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_way_to_say_the_scale_is_another_setting(tmp_path: Path) -> None:
+    write(tmp_path / "in", a=FORTY)
+    run(tmp_path / "in", tmp_path / "out", dense_model(), diameter=40.0)
+    with pytest.raises(ResultsError, match="scale diameter 40 px, now estimate"):
+        run(tmp_path / "in", tmp_path / "out", dense_model())
+
+
+def test_scale_of_each_image_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        segment_with(dense_model(), collect_inputs(FORTY))
+    assert any("array: scale: nuclei of about" in record.message for record in caplog.records)
 
 
 def test_segment_loads_the_named_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,13 @@ def test_checksum_of_a_file_that_is_gone_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.png").unlink()
     with pytest.raises(DataError, match="can't be read"):
         item.sha256()
+
+
+def test_um_per_pixel_comes_from_whoever_gave_the_image_else_from_its_file(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "a.png", dpi=(50_800, 50_800))
+    (item,) = collect_inputs(tmp_path / "a.png")
+    assert item.mpp is None
+    assert item.read_mpp() == pytest.approx(0.5, rel=1e-3)
+    assert replace(item, mpp=0.3).read_mpp() == 0.3
+    (array,) = collect_inputs(np.zeros((4, 5), np.uint8))
+    assert array.read_mpp() is None

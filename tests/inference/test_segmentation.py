@@ -13,12 +13,13 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nucleate.core import Instances, masks_from_label_map
+from nucleate.core import ImageScale, Instances, masks_from_label_map
 from nucleate.errors import DataError, MissingExtraError
 from nucleate.export import write_geojson
 from nucleate.inference import ImageArray, InputFailure, Segmentation, SegmentedImage, StoredResult, collect_inputs
 from tests.inference.fake_segmenter import InkSegmenter, draw_discs
 
+AS_IT_IS = ImageScale(magnification=1.0, known_by="model")
 TWO = draw_discs(60, 90, [(20, 20, 8), (60, 40, 12)])
 COLUMNS = ["file", "class", "number", "score", "area_px", "centroid_x", "centroid_y", "x1", "y1", "x2", "y2"]
 
@@ -26,7 +27,7 @@ COLUMNS = ["file", "class", "number", "score", "area_px", "centroid_x", "centroi
 def segmented(source: object = TWO) -> SegmentedImage:
     (item,) = collect_inputs(source)  # type: ignore[arg-type]
     (found,) = InkSegmenter().segment([item.read()])
-    return SegmentedImage(source=item, instances=found, class_names=("nucleus",))
+    return SegmentedImage(source=item, instances=found, class_names=("nucleus",), scale=AS_IT_IS)
 
 
 def itself(image: SegmentedImage) -> SegmentedImage:
@@ -106,6 +107,7 @@ def test_many_nuclei_keep_their_numbers_in_frames() -> None:
         source=collect_inputs(np.zeros((*label_map.shape, 3), np.uint8))[0],
         instances=Instances.from_masks(masks),
         class_names=("nucleus",),
+        scale=AS_IT_IS,
     )
     assert image.to_geodataframe()["number"].tolist() == list(range(1, count + 1))
     assert int(image.labels().max()) == count

@@ -68,6 +68,36 @@ def test_magnified_image_gives_nuclei_in_the_inputs_pixels(factor: float) -> Non
     assert np.count_nonzero(union & ink) / np.count_nonzero(union | ink) > 0.95
 
 
+@pytest.mark.parametrize("factor", [0.4, 1.0, 1.7])
+def test_image_of_one_tile_is_magnified_whole_to_the_bit(factor: float) -> None:
+    picture = draw_discs(120, 161, [(50, 60, 16), (120, 40, 20)])
+    tiling = TilingSettings(tile_px=224)
+    settings = InferenceSettings(score_threshold=0, magnification=factor, tiling=tiling)
+    found = next(segment_images(InkSegmenter(), images(picture), settings)).instances
+    (answer,) = InkSegmenter().segment([magnified(picture, factor)])
+    expected = in_frame(answer, Frame(height_px=120, width_px=161))
+    order = np.argsort(-expected.scores, kind="stable")
+    assert np.array_equal(found.masks.bits, expected.masks.select(order).bits)
+    assert np.array_equal(found.boxes_xyxy, expected.boxes_xyxy[order])
+    assert np.array_equal(found.scores, expected.scores[order])
+
+
+def test_images_may_differ_in_magnification() -> None:
+    segmenter = InkSegmenter()
+    picture = draw_discs(60, 60, [(30, 30, 8)])
+    loaded = [
+        LoadedImage(index=n, image_rgb=picture, magnification=factor) for n, factor in enumerate((2.0, None, 3.0))
+    ]
+    done = list(segment_images(segmenter, loaded, InferenceSettings(score_threshold=0, magnification=0.5)))
+    assert segmenter.batches == [(120,), (30,), (180,)]
+    assert [item.instances.frame.shape for item in done] == [(60, 60)] * 3
+
+
+def test_impossible_magnification_of_an_image_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a magnification of 30: 0.05 to 20"):
+        LoadedImage(index=0, image_rgb=draw_discs(4, 4, []), magnification=30.0)
+
+
 def test_nucleus_thinner_than_an_input_pixel_is_left_out() -> None:
     speck = np.zeros((40, 40), np.bool_)
     speck[20, 20] = True

@@ -8,12 +8,24 @@ from nucleate.core import Frame, Instances, Masks
 from nucleate.errors import ConfigError
 from nucleate.inference import InferenceSettings, LoadedImage, TilingSettings, segment_images
 from nucleate.inference.tiling import Tile, merge_tiles, plan_tiles
-from tests.inference.fake_segmenter import InkSegmenter, draw_discs, draw_grid
+from tests.inference.fake_segmenter import InkSegmenter, OutlineInkSegmenter, draw_discs, draw_grid
 
 
-def found(image: NDArray[np.uint8], tile_px: int | None, overlap_px: int = 32) -> Instances:
-    settings = InferenceSettings(score_threshold=0, tiling=TilingSettings(tile_px=tile_px, overlap_px=overlap_px))
-    return next(iter(segment_images(InkSegmenter(), [LoadedImage(index=0, image_rgb=image)], settings))).instances
+def found(
+    image: NDArray[np.uint8],
+    tile_px: int | None,
+    overlap_px: int = 32,
+    *,
+    magnification: float = 1.0,
+    segmenter: InkSegmenter | None = None,
+) -> Instances:
+    settings = InferenceSettings(
+        score_threshold=0,
+        magnification=magnification,
+        tiling=TilingSettings(tile_px=tile_px, overlap_px=overlap_px),
+    )
+    images = [LoadedImage(index=0, image_rgb=image)]
+    return next(iter(segment_images(segmenter or InkSegmenter(), images, settings))).instances
 
 
 def described(instances: Instances) -> list[tuple[int, ...]]:
@@ -51,6 +63,53 @@ def test_random_fields_are_found_as_if_untiled(seed: int) -> None:
     ]
     image = draw_discs(260, 300, discs)
     assert_equal_to_untiled(image, tile_px=128, overlap_px=64)
+
+
+@pytest.mark.parametrize("make", [InkSegmenter, OutlineInkSegmenter])
+@pytest.mark.parametrize(("magnification", "tile_px", "overlap_px"), [(2.0, 256, 128), (0.5, 64, 32), (4.0, 512, 256)])
+def test_magnified_tiles_find_what_the_magnified_image_shows(
+    make: type[InkSegmenter], magnification: float, tile_px: int, overlap_px: int
+) -> None:
+    """Tiles start at even pixels here, so that halving pairs the same pixels in tiles and in the whole."""
+    rng = np.random.default_rng(3)
+    discs = [
+        (x + rng.uniform(-7, 7), y + rng.uniform(-7, 7), rng.uniform(3, 14))
+        for x in range(0, 321, 36)
+        for y in range(0, 257, 36)
+    ]
+    image = draw_discs(256, 320, discs)
+    segmenter = make()
+    tiled = found(image, tile_px, overlap_px, magnification=magnification, segmenter=segmenter)
+    whole = found(image, None, magnification=magnification, segmenter=make())
+    assert sum(len(batch) for batch in segmenter.batches) == 12
+    assert len(tiled) == len(whole) > 50
+    assert described(tiled) == described(whole)
+
+
+def test_no_more_than_a_tile_is_magnified_at_a_time() -> None:
+    segmenter = InkSegmenter()
+    found(draw_discs(600, 600, []), 256, magnification=2.0, segmenter=segmenter)
+    assert {width_px for batch in segmenter.batches for width_px in batch} == {256}
+
+
+def test_tiles_of_a_magnified_image_are_smaller_in_its_own_pixels() -> None:
+    settings = TilingSettings(tile_px=512, overlap_px=128)
+    tiles = plan_tiles(Frame(height_px=100, width_px=1000), settings, magnification=2.0)
+    assert [tile.window_xyxy[::2] for tile in tiles] == [(0, 256), (186, 442), (372, 628), (558, 814), (744, 1000)]
+    tiles = plan_tiles(Frame(height_px=100, width_px=1000), settings, magnification=0.5)
+    assert len(tiles) == 1
+
+
+def test_tiny_tiles_of_a_strongly_magnified_image_cover_it() -> None:
+    tiles = plan_tiles(Frame(height_px=3, width_px=9), TilingSettings(tile_px=32, overlap_px=64), magnification=20.0)
+    assert {x for tile in tiles for x in range(tile.window_xyxy[0], tile.window_xyxy[2])} == set(range(9))
+
+
+def test_nucleus_cut_within_a_pixel_of_the_network_is_no_nucleus_of_its_own() -> None:
+    """At a magnification of 0.25 a mask that stops a network's pixel short of the side ends four pixels before it."""
+    fragment, whole = one((81, 5, 97, 15), 0.9), one((5, 5, 40, 15), 0.8)
+    merged = merge_tiles(WIDE, TWO_TILES, [fragment, whole], SETTINGS, magnification=0.25)
+    assert merged.boxes_xyxy.tolist() == [[85, 5, 120, 15]]
 
 
 def test_nucleus_wider_than_the_overlap_is_not_reported_with_its_fragments() -> None:

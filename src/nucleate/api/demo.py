@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from nucleate.export import OverlayStyle, draw_overlay, figure_png, side_by_side
 from nucleate.files import folder_lock, rgb_from_array, write_bytes, write_image
 from nucleate.inference import Segmentation, collect_inputs
 from nucleate.inference.magnification import in_frame, magnified
+from nucleate.models.run_card import RunCard
 
 REGION_NAME = "CMU-1-Small-Region.png"
 # Level-0 pixels: epidermis, a hair follicle and dermis with inflammation; chosen by eye.
@@ -81,17 +82,44 @@ def demo(
 
 def demo_with(model: LoadedModel, slide: Path, *, output: Path, fresh: bool = False) -> DemoReport:
     """Segment the region with a loaded model (see `demo`)."""
-    # A model that doesn't say its scale gets the slide as it is.
-    magnification = round(model.magnification(REGION_NUCLEUS_DIAMETER_PX) / model.card.magnification, 2)
     region_rgb = read_region(slide)
     region = output / REGION_NAME
     with folder_lock(output):
         write_image(region, region_rgb)
-    settings = SegmentSettings(magnification=magnification, fresh=fresh)
+    settings = replace(_scale_settings(model.card, read_mpp(slide)), fresh=fresh)
     segmentation = segment_with(model, collect_inputs(region), output=output, settings=settings)
     picture = output / "demo.png"
     write_bytes(picture, _picture(segmentation, model.card.name, region_rgb))
+    magnification = segmentation[0].scale.magnification
     return DemoReport(picture=picture, magnification=magnification, segmentation=segmentation)
+
+
+def _scale_settings(card: RunCard, mpp: float | None) -> SegmentSettings:
+    """Return what says the region's scale to a model."""
+    if card.working_mpp is not None and mpp is not None:
+        return SegmentSettings(mpp=mpp)
+    if card.working_diameter_px is not None:
+        return SegmentSettings(diameter=REGION_NUCLEUS_DIAMETER_PX)
+    if card.nucleus_diameter_px is not None:
+        return SegmentSettings(magnification=round(card.nucleus_diameter_px / REGION_NUCLEUS_DIAMETER_PX, 2))
+    # A model that doesn't say its scale gets the slide as it is.
+    return SegmentSettings()
+
+
+def read_mpp(slide: Path) -> float | None:
+    """Return the um/px of the slide's level 0, None where it says none.
+
+    Raises:
+        DataError: OpenSlide can't read the file.
+    """
+    import openslide
+
+    try:
+        with openslide.OpenSlide(slide) as opened:
+            stated = opened.properties.get(openslide.PROPERTY_NAME_MPP_X)
+    except openslide.OpenSlideError as error:
+        raise DataError(f"OpenSlide can't read this slide: {error}", path=slide) from error
+    return None if stated is None else float(stated)
 
 
 def read_region(slide: Path) -> NDArray[np.uint8]:

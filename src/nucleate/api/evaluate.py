@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from nucleate.api.loading import LoadedModel, load_model
+from nucleate.api.scaling import DatasetScales, ScaleRequest
 from nucleate.core import Instances
 from nucleate.core.stain import StainNormalisation
 from nucleate.data import CocoDataset, Split, available_splits, read_dataset
@@ -34,6 +35,7 @@ from nucleate.evaluation import (
 from nucleate.export import write_coco_results
 from nucleate.files import folder_lock
 from nucleate.inference import InferenceSettings, TilingSettings, predict_dataset
+from nucleate.models.star_convex.onnx_engine import EngineSettings, Precision
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +52,11 @@ class EvaluateSettings:
         empty_image: what an image without annotated and predicted nuclei scores: 100 percent (one), 0 (zero), or
             nothing (skip).
         images: folder of the images, where it is not beside the annotations.
-        diameter: median nuclear diameter of the images in pixels, for a model with a working scale and sources that it
-            did not learn from.
+        diameter: median nuclear diameter of the images in pixels. Unset, the sources that a model with a working scale
+            learned from are known, then the images' um/px in the data set; others are estimated image by image.
+        mpp: um a pixel of the images, instead of the diameter.
+        accurate: average a star-convex network over flips and turns of each image; eight times slower.
+        precision: of a network that runs without torch: auto takes bf16 where the processor has units for it.
         batch_images: images or tiles of one size that go through the network together.
         fresh: replace an evaluation of other predictions, data or settings in the output folder.
     """
@@ -60,6 +65,9 @@ class EvaluateSettings:
     empty_image: EmptyImageRule = "one"
     images: Path | None = None
     diameter: float | None = None
+    mpp: float | None = None
+    accurate: bool = False
+    precision: Precision = "auto"
     batch_images: int = 4
     fresh: bool = False
 
@@ -106,7 +114,8 @@ def evaluate(
         found = read_results_file(predictions, part.dataset, part.whole)
         evaluation = _scored(part, found, conditions)
     else:
-        model = load_model(predictions, device)
+        engine = EngineSettings(precision=settings.precision)
+        model = load_model(predictions, device, engine=engine, accurate=settings.accurate)
         part = part or _read_part(_training_data(model), on, settings)
         conditions = _conditions_of_model(model, part, settings)
         _check_output(output, part, conditions, settings)
@@ -195,11 +204,12 @@ def _segment(model: LoadedModel, dataset: CocoDataset, settings: EvaluateSetting
     stain, notes = _stain_to_apply(model, dataset)
     inference = InferenceSettings(
         score_threshold=0.0,
-        magnification=model.magnification(settings.diameter) / dataset.magnification,
         stain=stain,
         tiling=TilingSettings(tile_px=model.card.tile_px),
         batch_images=settings.batch_images,
     )
+    request = ScaleRequest(diameter_px=settings.diameter, mpp=settings.mpp)
+    scales = DatasetScales(model, request, resized_by=dataset.magnification, stain=stain)
     class_map, class_notes = _class_map(model.card.class_names, dataset.class_names)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("segmenting", total=len(dataset))
@@ -207,17 +217,11 @@ def _segment(model: LoadedModel, dataset: CocoDataset, settings: EvaluateSetting
             model.segmenter,
             dataset,
             inference,
-            magnifications=_by_source(model, dataset, settings.diameter),
+            magnification_of=scales.magnification_of,
             on_image=lambda: progress.advance(task),
         )
     predictions = [replace(image, instances=_with_classes(image.instances, class_map)) for image in found]
-    return FoundPredictions(predictions=tuple(predictions), notes=(*notes, *class_notes))
-
-
-def _by_source(model: LoadedModel, dataset: CocoDataset, diameter_px: float | None) -> dict[str, float]:
-    """Return what brings the images of each source to the model's working scale."""
-    sources = {record.source or "" for record in dataset.records}
-    return {source: model.magnification(diameter_px, source=source) / dataset.magnification for source in sources}
+    return FoundPredictions(predictions=tuple(predictions), notes=(*notes, *class_notes, *scales.notes()))
 
 
 def _stain_to_apply(model: LoadedModel, dataset: CocoDataset) -> tuple[StainNormalisation | None, tuple[str, ...]]:

@@ -30,22 +30,6 @@ class LoadedModel:
     card: RunCard
     folder: Path | None = None
 
-    def magnification(self, diameter_px: float | None, *, source: str | None = None) -> float:
-        """Return the factor that brings images to the scale that the model learned.
-
-        Args:
-            diameter_px: median nuclear diameter of the images, in their pixels; None where nobody says.
-            source: of the data set's images; the diameters of the sources that the model learned from are known.
-        """
-        card = self.card
-        if card.working_diameter_px is None:
-            learned_px = card.nucleus_diameter_px
-            if diameter_px is None or learned_px is None:
-                return card.magnification
-            return card.magnification * learned_px / diameter_px
-        known_px = card.source_diameters_px.get(source or "") if diameter_px is None else diameter_px
-        return card.magnification if known_px is None else card.working_diameter_px / known_px
-
 
 def model_folder(model: str | Path) -> Path:
     """Return the folder of a run, or of a model in the package by its name.
@@ -85,9 +69,11 @@ def load_model(
     card = RunCard.read(folder)
     if card.network == "star-convex":
         from nucleate.models.star_convex.loading import load_star_convex
+        from nucleate.models.star_convex.segmenter import TILE_PX
 
-        segmenter = load_star_convex(folder, card, device, engine, accurate=accurate)
-        return LoadedModel(segmenter=segmenter, card=card, folder=folder)
+        card = replace(card, tile_px=card.tile_px or TILE_PX)
+        outlines = load_star_convex(folder, card, device, engine, accurate=accurate)
+        return LoadedModel(segmenter=outlines, card=card, folder=folder)
     if accurate:
         raise ConfigError("only star-convex networks are averaged over flips and turns", item=card.name)
     if importlib.util.find_spec("torch") is None:

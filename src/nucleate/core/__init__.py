@@ -16,15 +16,19 @@ from nucleate.core.rle import (
     rle_from_counts,
     rle_problem,
 )
+from nucleate.core.scale import ImageScale, ScaleOrigin, describe_scales
 
 __all__ = [
     "Frame",
+    "ImageScale",
     "Instances",
     "Masks",
     "Outline",
     "Rle",
+    "ScaleOrigin",
     "decode_polygons",
     "decode_rles",
+    "describe_scales",
     "encode_polygons",
     "encode_rles",
     "label_map_from_masks",

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core import Frame, Instances
-from nucleate.errors import ResultsError
+from nucleate.core import Frame, ImageScale, Instances
+from nucleate.errors import DataError, ResultsError
 from nucleate.export.coco_results import ImagePredictions, read_coco_results, write_coco_results, write_records
 from nucleate.export.geojson import write_geojson
 from nucleate.export.instance_maps import instance_map, write_instance_map
@@ -40,6 +40,7 @@ class FinishedImage:
         height_px: of the image.
         width_px: of the image.
         nuclei: found in it.
+        scale: what it was resampled by for the network, and why.
     """
 
     name: str
@@ -49,6 +50,7 @@ class FinishedImage:
     height_px: int
     width_px: int
     nuclei: int
+    scale: ImageScale
 
 
 class ResultsFolder:
@@ -189,8 +191,8 @@ class ResultsFolder:
                 if entry.get("removed"):
                     finished.pop(entry["name"], None)
                 else:
-                    finished[entry["name"]] = FinishedImage(**entry)
-            except (ValueError, TypeError, KeyError, AttributeError):
+                    finished[entry["name"]] = FinishedImage(**{**entry, "scale": ImageScale(**entry["scale"])})
+            except (DataError, ValueError, TypeError, KeyError, AttributeError):
                 # The line that a crash cut off: its image is done again.
                 continue
         return finished

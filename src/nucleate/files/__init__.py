@@ -7,6 +7,7 @@ from nucleate.files.images import has_one_channel, image_size, read_label_map, r
 from nucleate.files.limits import ReadLimits
 from nucleate.files.lock import folder_lock
 from nucleate.files.pixels import check_array, check_picture, rgb_from_array, rgb_from_picture
+from nucleate.files.resolution import image_mpp
 
 __all__ = [
     "ReadLimits",
@@ -14,6 +15,7 @@ __all__ = [
     "check_picture",
     "folder_lock",
     "has_one_channel",
+    "image_mpp",
     "image_size",
     "json_text",
     "read_label_map",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
-from nucleate.data import CocoDataset
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleate.data import CocoDataset, ImageRecord
 from nucleate.export import ImagePredictions
 from nucleate.inference.segmenter import Segmenter
 from nucleate.inference.segmenting import InferenceSettings, LoadedImage, segment_images
@@ -16,7 +18,7 @@ def predict_dataset(
     dataset: CocoDataset,
     settings: InferenceSettings,
     *,
-    magnifications: Mapping[str, float] | None = None,
+    magnification_of: Callable[[ImageRecord, NDArray[np.uint8]], float] | None = None,
     on_image: Callable[[], None] | None = None,
 ) -> list[ImagePredictions]:
     """Return the nuclei that a model finds in each image of a data set, in the records' order.
@@ -25,28 +27,23 @@ def predict_dataset(
         segmenter: the model.
         dataset: images are read one after the other.
         settings: a score threshold of 0 keeps every detection of the model, as average precision needs them.
-        magnifications: of the images of each source, where they differ from the settings' own.
+        magnification_of: answers for each image, a record with its (H, W, 3) pixels; None takes the settings' own.
         on_image: called after each image, for a progress bar.
 
     Raises:
         DataError: an image is missing or unreadable.
     """
-    groups: dict[float, list[int]] = {}
-    for index, record in enumerate(dataset.records):
-        magnification = (magnifications or {}).get(record.source or "", settings.magnification)
-        groups.setdefault(magnification, []).append(index)
 
-    def images(indices: list[int]) -> Iterator[LoadedImage]:
-        for index in indices:
-            yield LoadedImage(index=index, image_rgb=dataset.read_image(dataset.records[index]))
+    def images() -> Iterator[LoadedImage]:
+        for index, record in enumerate(dataset.records):
+            pixels = dataset.read_image(record)
+            magnification = None if magnification_of is None else magnification_of(record, pixels)
+            yield LoadedImage(index=index, image_rgb=pixels, magnification=magnification)
 
-    found: dict[int, ImagePredictions] = {}
-    for magnification, indices in groups.items():
-        for result in segment_images(segmenter, images(indices), replace(settings, magnification=magnification)):
-            record = dataset.records[result.image.index]
-            found[result.image.index] = ImagePredictions(
-                image_id=record.image_id, file_name=record.file_name, instances=result.instances
-            )
-            if on_image is not None:
-                on_image()
-    return [found[index] for index in range(len(dataset.records))]
+    found = []
+    for result in segment_images(segmenter, images(), settings):
+        record = dataset.records[result.image.index]
+        found.append(ImagePredictions(image_id=record.image_id, file_name=record.file_name, instances=result.instances))
+        if on_image is not None:
+            on_image()
+    return found

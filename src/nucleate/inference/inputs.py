@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.errors import DataError
-from nucleate.files import read_rgb
+from nucleate.files import image_mpp, read_rgb
 from nucleate.inference.arrays import ImageArray, Pixels, is_pixels
 
 # What a folder or pattern is searched for; a file that is named itself may have any suffix.
@@ -39,7 +39,7 @@ class ImageInput:
         file: how tables name it: `name` with the suffix.
         path: where to read it; None for an array.
         array: the image in memory; None for a file.
-        mpp: micrometres a pixel, None when unknown.
+        mpp: um a pixel where whoever gave the image said so; None leaves it to the file (see `read_mpp`).
     """
 
     name: str
@@ -66,6 +66,10 @@ class ImageInput:
             return self.array.read()
         except DataError as error:
             raise DataError(error.message, item=self.name) from error
+
+    def read_mpp(self) -> float | None:
+        """Return the um/px that came with the image or that its file states credibly, None where neither is so."""
+        return image_mpp(self.path) if self.mpp is None and self.path is not None else self.mpp
 
     def sha256(self) -> str:
         """Return the checksum of the file's bytes, or of the array as RGB.

@@ -13,10 +13,14 @@ def magnified(image_rgb: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     """Return the image resampled to `factor` times its sides (cubic up, by area down), at least one pixel each."""
     if factor == 1:
         return image_rgb
-    height_px, width_px = image_rgb.shape[:2]
-    size_wh = (max(1, round(width_px * factor)), max(1, round(height_px * factor)))
+    frame = magnified_frame(Frame(height_px=image_rgb.shape[0], width_px=image_rgb.shape[1]), factor)
     method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
-    return np.asarray(cv2.resize(image_rgb, size_wh, interpolation=method), np.uint8)
+    return np.asarray(cv2.resize(image_rgb, (frame.width_px, frame.height_px), interpolation=method), np.uint8)
+
+
+def magnified_frame(frame: Frame, factor: float) -> Frame:
+    """Return the frame of an image that was resampled to `factor` times its sides."""
+    return Frame(height_px=max(1, round(frame.height_px * factor)), width_px=max(1, round(frame.width_px * factor)))
 
 
 def in_frame(instances: Instances, frame: Frame) -> Instances:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate.core import ImageScale, describe_scales
 from nucleate.errors import DataError
 from nucleate.export import NucleusRow, nuclei_dataframe, nuclei_geodataframe, table_html
 from nucleate.inference.inputs import ImageInput
@@ -59,12 +60,14 @@ class Segmentation:
 
     Attributes:
         stored: one a segmented image.
+        scales: of the images.
         failures: inputs that could not be read; they are not among the images.
         output: where the files are; None when none were written.
         kept: images that an earlier call had finished.
     """
 
     stored: tuple[StoredResult, ...]
+    scales: tuple[ImageScale, ...] = ()
     failures: tuple[InputFailure, ...] = ()
     output: Path | None = None
     kept: int = 0
@@ -139,6 +142,7 @@ class Segmentation:
             lines[0] += f" ({self.kept:,} finished before)"
         if self.failures:
             lines.append(f"{len(self.failures):,} unreadable")
+        lines += describe_scales(self.scales)
         if self.output is None:
             lines.append("no file written: give an output folder")
         else:

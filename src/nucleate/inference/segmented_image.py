@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core import Instances, label_map_from_masks
+from nucleate.core import ImageScale, Instances, label_map_from_masks
 from nucleate.errors import DataError
 from nucleate.export import (
     ImageNuclei,
@@ -38,11 +38,13 @@ class SegmentedImage:
         source: the input; its pixels are read again when they are asked for.
         instances: the nuclei by falling score, in the image's pixels.
         class_names: the classes that `instances.class_indices` count.
+        scale: what the image was resampled by for the network, and why.
     """
 
     source: ImageInput
     instances: Instances
     class_names: tuple[str, ...]
+    scale: ImageScale
 
     @property
     def name(self) -> str:
@@ -62,7 +64,8 @@ class SegmentedImage:
     @property
     def mpp(self) -> float | None:
         """Return micrometres a pixel, None when unknown."""
-        return self.source.mpp if self.instances.frame.mpp is None else self.instances.frame.mpp
+        stated = (self.instances.frame.mpp, self.scale.mpp, self.source.mpp)
+        return next((mpp for mpp in stated if mpp is not None), None)
 
     @property
     def table(self) -> list[NucleusRow]:

@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 from nucleate.core import Frame, Instances
 from nucleate.core.stain import StainNormalisation
 from nucleate.errors import ConfigError
-from nucleate.inference.magnification import in_frame, magnified
+from nucleate.inference.magnification import in_frame, magnified, magnified_frame
 from nucleate.inference.segmenter import OutlineSegmenter, Segmenter
 from nucleate.inference.tiling import Tile, TilingSettings, merge_tiles, plan_tiles
 
 logger = logging.getLogger(__name__)
+
+
+LEAST_MAGNIFICATION, MOST_MAGNIFICATION = 0.05, 20.0
+
+
+def check_magnification(factor: float) -> None:
+    """Raise ConfigError where an image shall be resampled by a factor that can only be a mistake."""
+    if not LEAST_MAGNIFICATION <= factor <= MOST_MAGNIFICATION:
+        raise ConfigError(f"a magnification of {factor:g}: {LEAST_MAGNIFICATION:g} to {MOST_MAGNIFICATION:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +34,7 @@ class InferenceSettings:
 
     Attributes:
         score_threshold: nuclei above it are kept.
-        magnification: images are resampled by this factor before the network, the nuclei mapped back.
+        magnification: images are resampled by this factor before the network, tile by tile, the nuclei mapped back.
         stain: normalisation of the model's training images; None where there was none.
         tiling: in magnified pixels.
         batch_images: most tiles a call of the network; only tiles of one size share a call, so that nothing is
@@ -41,8 +50,7 @@ class InferenceSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.score_threshold <= 1:
             raise ConfigError(f"a score threshold of {self.score_threshold}: 0 to 1")
-        if not 0.05 <= self.magnification <= 20:
-            raise ConfigError(f"a magnification of {self.magnification}: 0.05 to 20")
+        check_magnification(self.magnification)
         if self.batch_images < 1:
             raise ConfigError(f"batches of {self.batch_images} images: at least 1")
 
@@ -54,10 +62,16 @@ class LoadedImage:
     Attributes:
         index: the caller's number of it.
         image_rgb: (H, W, 3), before stain normalisation and magnification.
+        magnification: of this image; None takes the settings' own.
     """
 
     index: int
     image_rgb: NDArray[np.uint8]
+    magnification: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.magnification is not None:
+            check_magnification(self.magnification)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,7 +93,7 @@ def segment_images(
     pending: list[_Job] = []
     for image in images:
         work = _Work(image, settings)
-        if pending and pending[0].pixels_rgb.shape != work.jobs[0].pixels_rgb.shape:
+        if pending and pending[0].magnified_shape != work.jobs[0].magnified_shape:
             _run(segmenter, pending, settings.batch_images)
             pending = []
         waiting.append(work)
@@ -95,12 +109,19 @@ def segment_images(
 
 
 class _Job:
-    """One tile's pixels, the frame that its nuclei are wanted in, and the nuclei once found."""
+    """One tile: its pixels as the network wants them, made when their turn comes, and the nuclei once found."""
 
-    def __init__(self, pixels_rgb: NDArray[np.uint8], frame: Frame) -> None:
-        self.pixels_rgb = pixels_rgb
-        self.frame = frame
+    def __init__(self, tile: Tile, pixels_rgb: NDArray[np.uint8], magnification: float) -> None:
+        x1, y1, x2, y2 = tile.window_xyxy
+        self.frame = Frame(height_px=y2 - y1, width_px=x2 - x1)
+        self.magnified_shape = magnified_frame(self.frame, magnification).shape
         self.found: Instances | None = None
+        self._tile = tile
+        self._pixels_rgb = pixels_rgb
+        self._magnification = magnification
+
+    def pixels_rgb(self) -> NDArray[np.uint8]:
+        return magnified(self._tile.crop(self._pixels_rgb), self._magnification)
 
 
 class _Work:
@@ -109,29 +130,28 @@ class _Work:
     def __init__(self, image: LoadedImage, settings: InferenceSettings) -> None:
         self.image = image
         self._settings = settings
+        self._magnification = settings.magnification if image.magnification is None else image.magnification
         pixels = image.image_rgb if settings.stain is None else settings.stain.apply(image.image_rgb)
-        pixels = magnified(pixels, settings.magnification)
-        self._frame = Frame(height_px=pixels.shape[0], width_px=pixels.shape[1])
-        self._tiles: list[Tile] = plan_tiles(self._frame, settings.tiling)
         height_px, width_px = image.image_rgb.shape[:2]
-        self._image_frame = Frame(height_px=height_px, width_px=width_px)
-        crops = [tile.crop(pixels) for tile in self._tiles]
-        if len(crops) == 1:
-            self.jobs = [_Job(crops[0], self._image_frame)]
-        else:
-            self.jobs = [_Job(crop, Frame(height_px=crop.shape[0], width_px=crop.shape[1])) for crop in crops]
+        self._frame = Frame(height_px=height_px, width_px=width_px)
+        self._tiles: list[Tile] = plan_tiles(self._frame, settings.tiling, magnification=self._magnification)
+        self.jobs = [_Job(tile, pixels, self._magnification) for tile in self._tiles]
 
     @property
     def is_done(self) -> bool:
         return all(job.found is not None for job in self.jobs)
 
     def result(self) -> ImageInstances:
-        found = [job.found.above(self._settings.score_threshold) for job in self.jobs if job.found is not None]
-        merged = merge_tiles(self._frame, self._tiles, found, self._settings.tiling)
-        mapped = in_frame(merged, self._image_frame)
-        instances = mapped.without_empty_masks()
-        if len(instances) < len(mapped):
-            logger.info("image %d: %d nuclei without a pixel left out", self.image.index, len(mapped) - len(instances))
+        # Below the threshold first: the fewer masks are resampled.
+        found = [
+            in_frame(job.found.above(self._settings.score_threshold), job.frame)
+            for job in self.jobs
+            if job.found is not None
+        ]
+        merged = merge_tiles(self._frame, self._tiles, found, self._settings.tiling, magnification=self._magnification)
+        instances = merged.without_empty_masks()
+        if len(instances) < len(merged):
+            logger.info("image %d: %d nuclei without a pixel left out", self.image.index, len(merged) - len(instances))
         ranked = instances.select(np.argsort(-instances.scores, kind="stable"))
         return ImageInstances(image=self.image, instances=ranked)
 
@@ -139,7 +159,7 @@ class _Work:
 def _run(segmenter: Segmenter, jobs: list[_Job], batch_images: int) -> None:
     for start in range(0, len(jobs), batch_images):
         batch = jobs[start : start + batch_images]
-        images = [job.pixels_rgb for job in batch]
+        images = [job.pixels_rgb() for job in batch]
         if isinstance(segmenter, OutlineSegmenter):
             answers = segmenter.segment_into(images, [job.frame for job in batch])
         else:

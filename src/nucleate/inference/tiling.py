@@ -20,7 +20,7 @@ WHOLE_UP_TO = 1.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilingSettings:
-    """How images are cut.
+    """How images are cut, in pixels of the magnified image: the network's.
 
     Attributes:
         tile_px: side of a tile; None takes every image whole.
@@ -60,13 +60,18 @@ class Tile:
         return np.ascontiguousarray(image_rgb[y1:y2, x1:x2])
 
 
-def plan_tiles(frame: Frame, settings: TilingSettings) -> list[Tile]:
-    """Return the tiles of an image, row by row; one that covers it where neither side needs cutting.
+def plan_tiles(frame: Frame, settings: TilingSettings, *, magnification: float = 1.0) -> list[Tile]:
+    """Return the tiles of an image in its own pixels, row by row; one that covers it where neither side needs cutting.
 
     Each side is cut by itself: an image of 31 x 2000 pixels gives tiles of 31 x `tile_px`.
+
+    Args:
+        frame: the image, before it is magnified.
+        settings: in magnified pixels.
+        magnification: what each tile is magnified by before the network.
     """
-    rows = _spans(frame.height_px, settings)
-    columns = _spans(frame.width_px, settings)
+    rows = _spans(frame.height_px, settings, magnification)
+    columns = _spans(frame.width_px, settings, magnification)
     return [
         Tile(
             window_xyxy=(column.start, row.start, column.stop, row.stop),
@@ -77,7 +82,14 @@ def plan_tiles(frame: Frame, settings: TilingSettings) -> list[Tile]:
     ]
 
 
-def merge_tiles(frame: Frame, tiles: Sequence[Tile], found: Sequence[Instances], settings: TilingSettings) -> Instances:
+def merge_tiles(
+    frame: Frame,
+    tiles: Sequence[Tile],
+    found: Sequence[Instances],
+    settings: TilingSettings,
+    *,
+    magnification: float = 1.0,
+) -> Instances:
     """Return the nuclei of all tiles in the image's frame, each once, by falling score.
 
     A tile reports the nuclei whose box centre it owns. Two tiles see a nucleus at a seam a little differently: where
@@ -88,6 +100,7 @@ def merge_tiles(frame: Frame, tiles: Sequence[Tile], found: Sequence[Instances],
         tiles: from `plan_tiles`.
         found: the nuclei of each tile in the tile's frame.
         settings: as for `plan_tiles`.
+        magnification: as for `plan_tiles`.
     """
     if len(tiles) == 1:
         return found[0]
@@ -100,7 +113,8 @@ def merge_tiles(frame: Frame, tiles: Sequence[Tile], found: Sequence[Instances],
     # A nucleus that its tile doesn't own and that no seam goes through is the neighbour's without doubt.
     enters = np.all((boxes[:, :2] < owned_xyxy[:, 2:]) & (boxes[:, 2:] > owned_xyxy[:, :2]), axis=1)
     candidates = np.flatnonzero(owned | enters)
-    cut = _cut_by_tile(seen, tiles, tile_of)
+    # Within a pixel of the network: it pastes masks at fractions of a pixel and stops just short of the side.
+    cut = _cut_by_tile(seen, tiles, tile_of, within_px=max(1.0, 1 / magnification))
     # Whole before cut, owned before not, the better score before the worse.
     order = candidates[np.lexsort((candidates, -seen.scores[candidates], ~owned[candidates], cut[candidates]))]
     rivals = _rivals(boxes, candidates, tile_of)
@@ -124,11 +138,11 @@ class _Span:
     owned_to: float
 
 
-def _spans(length_px: int, settings: TilingSettings) -> list[_Span]:
-    tile_px = settings.tile_px
-    if tile_px is None or length_px <= WHOLE_UP_TO * tile_px:
+def _spans(length_px: int, settings: TilingSettings, magnification: float) -> list[_Span]:
+    if settings.tile_px is None or length_px * magnification <= WHOLE_UP_TO * settings.tile_px:
         return [_Span(start=0, stop=length_px, owned_from=-math.inf, owned_to=math.inf)]
-    overlap_px = min(settings.overlap_px, tile_px // 2)
+    tile_px = max(1, round(settings.tile_px / magnification))
+    overlap_px = min(math.ceil(settings.overlap_px / magnification), tile_px // 2)
     count = math.ceil((length_px - overlap_px) / (tile_px - overlap_px))
     starts = [round(index * (length_px - tile_px) / (count - 1)) for index in range(count)]
     # Half of the shared strip each, so the owned parts never overlap.
@@ -155,14 +169,15 @@ def _in_image(frame: Frame, tiles: Sequence[Tile], found: Sequence[Instances]) -
     )
 
 
-def _cut_by_tile(seen: Instances, tiles: Sequence[Tile], tile_of: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return for each nucleus whether its mask touches a side of its tile that lies inside the image."""
+def _cut_by_tile(
+    seen: Instances, tiles: Sequence[Tile], tile_of: NDArray[np.int64], *, within_px: float
+) -> NDArray[np.bool_]:
+    """Return for each nucleus whether its mask comes near a side of its tile that lies inside the image."""
     windows = np.array([tile.window_xyxy for tile in tiles], np.int64)
     image = np.array([0, 0, seen.frame.width_px, seen.frame.height_px])
     inner = windows != image
     extents = seen.masks.cropped().windows_xyxy.astype(np.int64)
-    # Within a pixel: networks paste masks at fractions of a pixel and stop just short of the side.
-    near = np.abs(extents - windows[tile_of]) <= 1
+    near = np.abs(extents - windows[tile_of]) <= within_px
     return np.asarray((near & inner[tile_of]).any(axis=1) & (seen.masks.areas_px() > 0))
 
 

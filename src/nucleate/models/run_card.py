@@ -52,11 +52,13 @@ class RunCard:
         nucleus_diameter_px: median equivalent diameter of the training nuclei in image pixels; None if unknown.
         working_diameter_px: median nuclear diameter that images are brought to before the network; None for a network
             that takes them as they are.
+        working_mpp: um/px at which nuclei have the working diameter, as far as one number says that of all tissues;
+            None where unknown.
         source_diameters_px: median nuclear diameter of the training images of each source, in their own pixels.
         score_threshold: nuclei above it make the instance map and the tables.
         score_threshold_from: how the threshold was chosen.
-        decoding: how a star-convex network's maps become nuclei, by the names of `DecodingSettings`, where that was
-            chosen and is not the default.
+        most_overlap: largest share of the smaller one's pixels that two outlines of a star-convex network may have in
+            common, chosen with the threshold; None for the default.
         magnification: factor from an image as it was taken to the training images (`prepare --resize`).
         stain: the normalisation that the training images had; applied to every image before the network.
         data: what it was trained on; None if unknown.
@@ -74,10 +76,11 @@ class RunCard:
     tile_px: int | None = None
     nucleus_diameter_px: float | None = None
     working_diameter_px: float | None = None
+    working_mpp: float | None = None
     source_diameters_px: Mapping[str, float] = field(default_factory=dict)
     score_threshold: float = 0.5
     score_threshold_from: str = "default"
-    decoding: Mapping[str, float] = field(default_factory=dict)
+    most_overlap: float | None = None
     magnification: float = 1.0
     stain: StainNormalisation | None = None
     data: DataSummary | None = None
@@ -92,8 +95,14 @@ class RunCard:
             raise CheckpointError(f"network {self.network!r}: one of {', '.join(get_args(Network))}", path=CARD_NAME)
         if not 0 <= self.score_threshold <= 1:
             raise CheckpointError(f"score_threshold {self.score_threshold} lies outside 0 to 1", path=CARD_NAME)
+        if self.most_overlap is not None and not 0 <= self.most_overlap <= 1:
+            raise CheckpointError(f"most_overlap {self.most_overlap} lies outside 0 to 1", path=CARD_NAME)
         if not 0.05 <= self.magnification <= 20:
             raise CheckpointError(f"magnification {self.magnification}: 0.05 to 20", path=CARD_NAME)
+        for name in ("nucleus_diameter_px", "working_diameter_px", "working_mpp"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise CheckpointError(f"{name} {value}: a positive number, or null where unknown", path=CARD_NAME)
         if self.tile_px is not None and self.tile_px < 32:
             raise CheckpointError(f"tile_px {self.tile_px}: at least 32", path=CARD_NAME)
 

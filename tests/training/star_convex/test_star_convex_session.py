@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from nucleate.api.convert import convert
 from nucleate.api.evaluate import EvaluateSettings, evaluate
 from nucleate.api.loading import load_model
+from nucleate.api.scaling import ScaleRequest, known_scale
 from nucleate.errors import CheckpointError, ConfigError, TrainingError
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.torch_engine import TorchEngine
@@ -58,6 +59,7 @@ def test_a_run_leaves_a_run_folder_without_detectron2s_config(finished: Path) ->
     card = RunCard.read(finished)
     assert card.network == "star-convex"
     assert card.working_diameter_px == 16
+    assert card.working_mpp == 5.0 / 16
     assert list(card.source_diameters_px) == [""]
     lines = read_metrics(finished)
     assert any("segm/AP" in line for line in lines)
@@ -66,17 +68,17 @@ def test_a_run_leaves_a_run_folder_without_detectron2s_config(finished: Path) ->
 
 def test_the_finished_run_says_how_much_nuclei_may_overlap_and_its_segmenter_reads_it(finished: Path) -> None:
     card = RunCard.read(finished)
-    assert card.decoding["most_overlap"] in (0.15, 0.25, 0.35, 0.5)
+    assert card.most_overlap in (0.15, 0.25, 0.35, 0.5)
     segmenter = load_model(finished, "cpu").segmenter
-    assert segmenter.decoding.most_overlap == card.decoding["most_overlap"]  # type: ignore[attr-defined]
+    assert segmenter.decoding.most_overlap == card.most_overlap  # type: ignore[attr-defined]
 
 
-def test_a_card_with_an_unknown_way_of_decoding_is_refused(finished: Path, tmp_path: Path) -> None:
-    report = convert(finished, to="onnx", output=tmp_path / "exported")
-    card = RunCard.read(report.folder)
-    replace(card, decoding={"most_overlap": 3.0}).write(report.folder)
-    with pytest.raises(CheckpointError, match="decoding: most_overlap 3"):
-        load_model(report.folder)
+def test_a_card_with_an_impossible_overlap_is_refused(finished: Path, tmp_path: Path) -> None:
+    card = tmp_path / "nucleate.yaml"
+    text = (finished / "nucleate.yaml").read_text(encoding="utf-8")
+    card.write_text(re.sub("most_overlap: .*", "most_overlap: 3.0", text), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"most_overlap 3\.0"):
+        RunCard.read(tmp_path)
 
 
 def test_the_accurate_answer_has_a_fingerprint_of_its_own(finished: Path) -> None:
@@ -137,10 +139,16 @@ def test_a_run_segments_and_is_evaluated_by_torch_and_by_its_export(data: Path, 
 
 def test_the_working_scale_follows_the_stated_diameter(finished: Path) -> None:
     model = load_model(finished, "cpu")
+    assert model.card.tile_px == 1024
     known = model.card.source_diameters_px[""]
-    assert model.magnification(None, source="") == pytest.approx(16 / known)
-    assert model.magnification(32.0) == 0.5
-    assert model.magnification(None, source="elsewhere") == 1.0
+    scale = known_scale(model.card, ScaleRequest(), source="")
+    assert scale is not None
+    assert scale.magnification == pytest.approx(16 / known)
+    assert scale.known_by == "source"
+    scale = known_scale(model.card, ScaleRequest(diameter_px=32.0))
+    assert scale is not None
+    assert scale.magnification == 0.5
+    assert known_scale(model.card, ScaleRequest(), source="elsewhere") is None
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucleate.errors import CheckpointError, ConfigError, MissingExtraError
-from nucleate.models.run_card import CARD_NAME, RunCard
+from nucleate.errors import CheckpointError, MissingExtraError
+from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.averaging import AveragedEngine
-from nucleate.models.star_convex.decoding import DEFAULT_DECODING, DecodingSettings
+from nucleate.models.star_convex.decoding import DEFAULT_DECODING
 from nucleate.models.star_convex.onnx_engine import DEFAULT_ENGINE, EngineSettings, OnnxEngine
 from nucleate.models.star_convex.segmenter import DenseEngine, StarConvexSegmenter
 
@@ -45,19 +45,15 @@ def load_star_convex(
         MissingExtraError: the network needs torch, which is not installed.
     """
     engine = _engine(folder, card, device, settings)
+    decoding = DEFAULT_DECODING
+    if card.most_overlap is not None:
+        decoding = replace(DEFAULT_DECODING, most_overlap=card.most_overlap)
     return StarConvexSegmenter(
         engine=AveragedEngine(engine=engine) if accurate else engine,
         name=card.name,
         class_names=card.class_names,
-        decoding=_decoding(folder, card),
+        decoding=decoding,
     )
-
-
-def _decoding(folder: Path, card: RunCard) -> DecodingSettings:
-    try:
-        return replace(DEFAULT_DECODING, **card.decoding)
-    except (TypeError, ConfigError) as error:
-        raise CheckpointError(f"decoding: {error}; restore the file", path=folder / CARD_NAME) from error
 
 
 def _engine(folder: Path, card: RunCard, device: str | None, settings: EngineSettings) -> DenseEngine:

@@ -14,6 +14,8 @@ from nucleate.core import Frame, Instances
 from nucleate.models.star_convex.decoding import DecodingSettings, DenseMaps, decode
 
 SIDE_MULTIPLE_PX = 32
+# At the working scale: what the network holds in memory is bounded by it, whatever the image.
+TILE_PX = 1024
 
 
 class DenseEngine(Protocol):

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nucleate.core import Instances
-from nucleate.data import CocoDataset
+from nucleate.data import CocoDataset, ImageRecord
 from nucleate.errors import ConfigError
 from nucleate.evaluation import threshold_curve
 from nucleate.export import ImagePredictions
-from nucleate.inference import InferenceSettings, predict_dataset
+from nucleate.inference import InferenceSettings, TilingSettings, predict_dataset
 from nucleate.models.checkpoints import load_strictly, read_weights
 from nucleate.models.efficientnet_lite0 import load_imagenet_weights
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.decoding import DEFAULT_DECODING
 from nucleate.models.star_convex.losses import StarConvexLosses, star_convex_losses
 from nucleate.models.star_convex.network import StarConvexNetwork
-from nucleate.models.star_convex.segmenter import StarConvexSegmenter
+from nucleate.models.star_convex.segmenter import TILE_PX, StarConvexSegmenter
 from nucleate.models.star_convex.torch_engine import TorchEngine
 from nucleate.training.loading import image_rng, load_batches
 from nucleate.training.precision import resolve_precision
@@ -56,6 +56,10 @@ _KEYS = (
 )
 """Detectron2's keys that mean something here."""
 _OVERLAPS = (0.15, 0.25, 0.35, 0.5)
+NUCLEAR_DIAMETER_UM = 5.0
+"""Median of nuclei in H&E sections: 20 to 21 px in TNBC and MoNuSeg, which are published at 0.25 um/px.
+
+NuInsSeg's and the Bowl's um/px are not published, so the data that is learned from can't say it."""
 
 
 class StarConvexTask(Task[StarConvexBatch]):
@@ -171,11 +175,15 @@ class StarConvexTask(Task[StarConvexBatch]):
         """Return what a network finds in images brought to the working scale, those of a new source by their nuclei."""
         assert isinstance(network, StarConvexNetwork)
         segmenter = StarConvexSegmenter(engine=TorchEngine(network=network), decoding=self._decoding)
-        settings = InferenceSettings(score_threshold=0.0)
+        settings = InferenceSettings(score_threshold=0.0, tiling=TilingSettings(tile_px=TILE_PX))
         there = source_diameters_px(dataset, range(len(dataset)))
         working_px = self._settings.geometry.diameter_px
         magnifications = {source: working_px / diameter for source, diameter in (there | self._diameters_px).items()}
-        return predict_dataset(segmenter, dataset, settings, magnifications=magnifications)
+
+        def magnification_of(record: ImageRecord, _: NDArray[np.uint8]) -> float:
+            return magnifications.get(record.source or "", 1.0)
+
+        return predict_dataset(segmenter, dataset, settings, magnification_of=magnification_of)
 
     def tune(self, network: nn.Module, dataset: CocoDataset) -> None:
         """Choose how much two nuclei may overlap by the best PQ that any score threshold gives."""
@@ -203,15 +211,17 @@ class StarConvexTask(Task[StarConvexBatch]):
 
     def describe(self, card: RunCard) -> RunCard:
         """Return the card with the working scale and Detectron2's keys."""
+        working_px = self._settings.geometry.diameter_px
         keys = {key: self._config.get(key) for key in _KEYS}
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in keys.items()}
         return replace(
             card,
             network="star-convex",
             nucleus_diameter_px=median_diameter_px(self.train),
-            working_diameter_px=self._settings.geometry.diameter_px,
+            working_diameter_px=working_px,
+            working_mpp=NUCLEAR_DIAMETER_UM / working_px,
             source_diameters_px=self._diameters_px,
-            decoding={"most_overlap": self._decoding.most_overlap},
+            most_overlap=self._decoding.most_overlap,
             settings={**card.settings, "detectron2": plain},
         )
 
