@@ -88,6 +88,8 @@ def compare(
         DataError: no data set, or not enough images of that size in it.
         ContestantError: a contestant failed.
     """
+    # Before anything of ours makes a load.
+    load_before = load()
     folder = model_folder(model)
     card = RunCard.read(folder)
     if card.network != "star-convex":
@@ -102,7 +104,6 @@ def compare(
         scenes_file = Path(temporary) / "scenes.npz"
         scenes.write(scenes_file)
         entries, absent = _entries(folder, machine, settings.stardist_python)
-        load_before = load()
         series: list[Series] = []
         for threads in settings.threads:
             series += run_rounds(
