@@ -73,6 +73,10 @@ class Series:
         """Return how long a part took."""
         return Spread.of([timing.wall_s for timing in self.timings[part]])
 
+    def cpu_seconds(self, part: str) -> float:
+        """Return the median time that a part took of all processors together: other work on the machine adds little."""
+        return statistics.median(timing.cpu_s for timing in self.timings[part])
+
     def processors_used(self, part: str) -> float:
         """Return how many processors a part kept busy."""
         timings = self.timings[part]

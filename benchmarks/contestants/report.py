@@ -27,7 +27,7 @@ def report_text(comparison: Comparison) -> str:
         *[f"CAUTION     {line}" for line in cautions(comparison)],
         "",
     ]
-    titles = ("threads", "contestant", "part", "median ms", "lowest", "highest", "processors used", "peak MB")
+    titles = ("threads", "contestant", "part", "median ms", "lowest", "highest", "cpu ms", "processors used", "peak MB")
     lines += _aligned([titles, *(row for series in comparison.series for row in _rows(series))])
     lines += ["", *_notes(comparison), ""]
     lines += _aligned(
@@ -110,6 +110,8 @@ def report_figure(comparison: Comparison) -> Figure:
             end = (median + highest, place)
             panel.annotate(f"{median:.0f}", end, xytext=(4, 0), textcoords="offset points", size=7, va="center")
         panel.invert_yaxis()
+        # Room for the numbers.
+        panel.margins(x=0.1)
         panel.grid(axis="x", color="#dddddd", linewidth=0.5)
         panel.set_axisbelow(True)
         panel.tick_params(labelsize=8)
@@ -141,6 +143,7 @@ def _rows(series: Series) -> list[tuple[str, ...]]:
                 f"{series.entry.name} {series.entry.precision}",
                 part,
                 *(f"{1000 * value:.1f}" for value in (spread.median, spread.lowest, spread.highest)),
+                f"{1000 * series.cpu_seconds(part):.1f}",
                 f"{series.processors_used(part):.2f}",
                 memory,
             )

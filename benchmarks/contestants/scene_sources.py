@@ -55,6 +55,8 @@ def drawn_scenes(model: LoadedModel, *, count: int, side_px: int, nuclei: int) -
 def dataset_scenes(model: LoadedModel, folder: Path, *, count: int, side_px: int, nuclei: int) -> Scenes:
     """Take the images of a data set, their middle squares, whose number of nuclei is nearest to the usual one.
 
+    Where several are as near, those whose nuclei are nearest to the data set's median size come first.
+
     Args:
         model: knows at which magnification it would look at this data set.
         folder: that `nucleate prepare` made; its test split where it has one.
@@ -74,19 +76,24 @@ def dataset_scenes(model: LoadedModel, folder: Path, *, count: int, side_px: int
             path=folder,
         )
     squares = [_middle(label_map_from_masks(dataset.annotations(each).instances.masks), side_px) for each in large]
-    order = sorted(range(len(large)), key=lambda index: abs(_count(squares[index]) - nuclei))[:count]
+    diameters_px = [_diameters_px(square) for square in squares]
+    if not any(len(each) for each in diameters_px):
+        raise DataError("no annotated nucleus on any image: take another data set", path=folder)
+    usual_px = np.median(np.concatenate(diameters_px))
+
+    def how_unusual(index: int) -> tuple[int, float]:
+        found_px = diameters_px[index]
+        return abs(len(found_px) - nuclei), float(abs(np.median(found_px) - usual_px)) if len(found_px) else np.inf
+
+    order = sorted(range(len(large)), key=how_unusual)[:count]
     chosen = [large[index] for index in order]
-    label_maps = np.stack([squares[index] for index in order])
-    areas_px = np.concatenate([np.bincount(label_map[label_map > 0]) for label_map in label_maps])
-    if not areas_px.any():
-        raise DataError("no annotated nucleus on the chosen images: take another data set", path=folder)
     factors = {model.magnification(None, source=record.source) for record in chosen}
     if len(factors) > 1:
         raise DataError(f"images of {len(factors)} scales: give a data set of one source", path=folder)
-    diameter_px = float(np.median(np.sqrt(areas_px[areas_px > 0] * 4 / np.pi)))
+    diameter_px = np.median(np.concatenate([diameters_px[index] for index in order]))
     return Scenes(
         images_rgb=np.stack([_middle(dataset.read_image(record), side_px) for record in chosen]),
-        label_maps=label_maps,
+        label_maps=np.stack([squares[index] for index in order]),
         names=tuple(record.file_name for record in chosen),
         magnification=factors.pop(),
         origin=(
@@ -96,8 +103,10 @@ def dataset_scenes(model: LoadedModel, folder: Path, *, count: int, side_px: int
     )
 
 
-def _count(label_map: NDArray[np.int32]) -> int:
-    return len(np.unique(label_map[label_map > 0]))
+def _diameters_px(label_map: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return one equivalent diameter a nucleus."""
+    areas_px = np.bincount(label_map[label_map > 0])
+    return np.asarray(np.sqrt(areas_px[areas_px > 0] * 4 / np.pi), np.float64)
 
 
 def _middle(pixels: NDArray[Pixel], side_px: int) -> NDArray[Pixel]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from benchmarks.contestants.machine import Machine
@@ -12,9 +14,14 @@ from benchmarks.contestants.serving import Answer, Timing
 
 
 def series(
-    name: str, *, precision: str = "fp32", memory_mb: float | None = 500.0, nuclei: int = 45, **rounds_s: list[float]
+    name: str,
+    rounds_s: Mapping[str, list[float]],
+    *,
+    precision: str = "fp32",
+    memory_mb: float | None = 500.0,
+    nuclei: int = 45,
 ) -> Series:
-    """Return a series of one thread; the keywords are the parts of its work."""
+    """Return a series of one thread from the seconds of every part and round."""
     rounds = len(next(iter(rounds_s.values())))
     answers = [
         Answer(

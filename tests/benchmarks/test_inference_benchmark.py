@@ -60,6 +60,7 @@ def test_an_interpreter_without_stardist_is_refused(
     assert "finds no stardist and tensorflow" in capsys.readouterr().err
 
 
-def test_zero_rounds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert inference.main(["--rounds", "0"]) == 2
+@pytest.mark.parametrize("options", [["--rounds", "0"], ["--threads", "1", "0"]])
+def test_nothing_of_something_is_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert inference.main(options) == 2
     assert "at least 1" in capsys.readouterr().err

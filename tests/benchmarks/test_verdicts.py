@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from matplotlib.patches import Rectangle
 
 from benchmarks.contestants.measurements import Comparison
 from benchmarks.contestants.report import report_document, report_figure, report_text
@@ -12,9 +13,9 @@ from tests.benchmarks.series import comparison, series
 
 def usual(*, call_s: float = 0.14, memory_mb: float | None = 500.0, stardist_s: float = 0.4) -> Comparison:
     return comparison(
-        series(STAR_CONVEX, network=[0.1, 0.1], call=[call_s, call_s], memory_mb=memory_mb),
-        series(MASK_RCNN, network=[1.0, 1.0], call=[1.4, 1.4]),
-        series(STARDIST, network=[0.3, 0.3], call=[stardist_s, stardist_s]),
+        series(STAR_CONVEX, {"network": [0.1, 0.1], "call": [call_s, call_s]}, memory_mb=memory_mb),
+        series(MASK_RCNN, {"network": [1.0, 1.0], "call": [1.4, 1.4]}),
+        series(STARDIST, {"network": [0.3, 0.3], "call": [stardist_s, stardist_s]}),
         absent={"bf16": "no units"},
     )
 
@@ -31,8 +32,8 @@ def test_times_faster_is_judged_for_the_network_and_for_the_whole_call() -> None
 
 def test_a_ratio_is_taken_round_by_round_and_not_of_medians() -> None:
     """The machine slowed down after the first round for all alike: every round's ratio is 4."""
-    ours = series(STAR_CONVEX, network=[1.0, 10.0, 10.0])
-    theirs = series(MASK_RCNN, network=[4.0, 40.0, 40.0])
+    ours = series(STAR_CONVEX, {"network": [1.0, 10.0, 10.0]})
+    theirs = series(MASK_RCNN, {"network": [4.0, 40.0, 40.0]})
     ratio = ours.times_faster("network", theirs, "network")
     assert (ratio.lowest, ratio.median, ratio.highest) == (4.0, 4.0, 4.0)
 
@@ -47,11 +48,9 @@ def test_the_working_scale_is_judged_too_where_it_was_measured() -> None:
     measured = comparison(
         series(
             STAR_CONVEX,
-            network=[0.1],
-            call=[0.14],
-            **{"network as used": [0.04], "call as used": [0.08]},
+            {"network": [0.1], "call": [0.14], "network as used": [0.04], "call as used": [0.08]},
         ),
-        series(MASK_RCNN, network=[1.0], call=[1.4]),
+        series(MASK_RCNN, {"network": [1.0], "call": [1.4]}),
     )
     assert [each.met for each in about("bare network", measured)] == [True, False]
 
@@ -69,8 +68,8 @@ def test_neither_stardist_nor_mask_rcnn_beaten_by_enough_is_not_met() -> None:
 def test_without_stardist_the_goal_is_open_unless_mask_rcnn_is_beaten_by_enough() -> None:
     for call_s, met in ((0.14, None), (0.05, True)):
         measured = comparison(
-            series(STAR_CONVEX, network=[0.04], call=[call_s]),
-            series(MASK_RCNN, network=[1.0], call=[1.4]),
+            series(STAR_CONVEX, {"network": [0.04], "call": [call_s]}),
+            series(MASK_RCNN, {"network": [1.0], "call": [1.4]}),
             absent={STARDIST: "not installed"},
         )
         (verdict,) = about("than StarDist", measured)
@@ -91,7 +90,8 @@ def test_memory_is_judged_where_the_system_tells_it(memory_mb: float | None, met
 
 def test_images_of_another_count_are_told() -> None:
     measured = comparison(
-        series(STAR_CONVEX, network=[0.1], call=[0.1], nuclei=3), series(MASK_RCNN, network=[1.0], call=[1.0])
+        series(STAR_CONVEX, {"network": [0.1], "call": [0.1]}, nuclei=3),
+        series(MASK_RCNN, {"network": [1.0], "call": [1.0]}),
     )
     assert about("about 45 nuclei", measured)[0].met is False
 
@@ -113,4 +113,5 @@ def test_the_document_holds_every_round() -> None:
 
 def test_the_plot_has_a_bar_for_each_network_and_call() -> None:
     (panel,) = report_figure(usual()).axes
-    assert [round(bar.get_width()) for bar in panel.patches] == [100, 140, 1000, 1400, 300, 400]
+    bars = [patch for patch in panel.patches if isinstance(patch, Rectangle)]
+    assert [round(bar.get_width()) for bar in bars] == [100, 140, 1000, 1400, 300, 400]
