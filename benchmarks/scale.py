@@ -59,7 +59,8 @@ def main() -> None:
     segmenter = load_star_convex(arguments.model, card, None, EngineSettings(threads=arguments.threads))
     dataset = read_dataset(arguments.data, split=arguments.split)
     rng = np.random.default_rng(arguments.seed)
-    factors = np.exp(rng.uniform(*np.log(FACTORS), len(dataset)))
+    low, high = np.log(FACTORS)
+    factors = np.exp(rng.uniform(low, high, len(dataset)))
     settings = ScaleSettings(part_px=arguments.part_px)
     trials = []
     for record, factor in zip(dataset.records, factors.tolist(), strict=True):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.contestants.scenes import Scenes
 from nucleate.api import LoadedModel
+from nucleate.api.scaling import ScaleRequest, known_scale
 from nucleate.core import label_map_from_masks
 from nucleate.data import Split, available_splits, read_dataset
 from nucleate.errors import DataError
@@ -87,7 +88,9 @@ def dataset_scenes(model: LoadedModel, folder: Path, *, count: int, side_px: int
 
     order = sorted(range(len(large)), key=how_unusual)[:count]
     chosen = [large[index] for index in order]
-    factors = {model.magnification(None, source=record.source) for record in chosen}
+    scales = [known_scale(model.card, ScaleRequest(), mpp=record.frame.mpp, source=record.source) for record in chosen]
+    # An image whose scale nobody knows is taken as it is.
+    factors = {1.0 if scale is None else scale.magnification for scale in scales}
     if len(factors) > 1:
         raise DataError(f"images of {len(factors)} scales: give a data set of one source", path=folder)
     diameter_px = np.median(np.concatenate([diameters_px[index] for index in order]))

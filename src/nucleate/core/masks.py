@@ -104,22 +104,33 @@ class Masks:
     def select(self, indices: NDArray[np.integer] | NDArray[np.bool_] | Sequence[int]) -> Masks:
         """Return the masks at the given indices (or where a boolean is true), in that order."""
         chosen = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else np.int64)]
-        bits = [self.bits[self.offsets[index] : self.offsets[index + 1]] for index in chosen]
-        return Masks(
-            frame=self.frame,
-            windows_xyxy=self.windows_xyxy[chosen],
-            bits=np.concatenate(bits) if bits else np.zeros(0, np.bool_),
-        )
+        lengths = np.diff(self.offsets)[chosen]
+        ends = np.cumsum(lengths)
+        within = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+        bits = self.bits[np.repeat(self.offsets[chosen], lengths) + within]
+        return Masks(frame=self.frame, windows_xyxy=self.windows_xyxy[chosen], bits=bits)
 
     def cropped(self) -> Masks:
         """Return the same masks with windows that fit their pixels; a mask without pixels gets an empty window."""
-        windows, crops = np.zeros((len(self), 4), np.int32), []
-        for index, bitmap in enumerate(self):
-            x1, y1, x2, y2 = _extent(bitmap)
-            crops.append(bitmap[y1:y2, x1:x2])
-            left, top = self.windows_xyxy[index, :2]
-            windows[index] = (left + x1, top + y1, left + x2, top + y2)
-        return Masks.from_bitmaps(self.frame, windows, crops)
+        set_bits = np.flatnonzero(self.bits)
+        owners = np.searchsorted(self.offsets, set_bits, side="right") - 1
+        old = self.windows_xyxy.astype(np.int64)
+        widths = old[:, 2] - old[:, 0]
+        rows, columns = np.divmod(set_bits - self.offsets[owners], widths[owners])
+        x, y = columns + old[owners, 0], rows + old[owners, 1]
+        # An empty mask's window keeps its corner.
+        windows = old[:, [0, 1, 0, 1]]
+        starts = np.flatnonzero(np.diff(owners, prepend=-1))
+        if len(starts):
+            lows = [np.minimum.reduceat(values, starts) for values in (x, y)]
+            highs = [np.maximum.reduceat(values, starts) + 1 for values in (x, y)]
+            windows[owners[starts]] = np.stack([*lows, *highs], axis=1)
+        areas = (windows[:, 2] - windows[:, 0]) * (windows[:, 3] - windows[:, 1])
+        offsets = np.cumsum(areas) - areas
+        bits = np.zeros(int(areas.sum()), np.bool_)
+        within = (y - windows[owners, 1]) * (windows[owners, 2] - windows[owners, 0]) + x - windows[owners, 0]
+        bits[offsets[owners] + within] = True
+        return Masks(frame=self.frame, windows_xyxy=windows.astype(np.int32), bits=bits)
 
     def moved(self, dx_px: int, dy_px: int, frame: Frame) -> Masks:
         """Return the masks shifted into another frame; pixels that fall outside of it are cut off."""
