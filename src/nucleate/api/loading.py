@@ -12,8 +12,8 @@ from nucleate.inference import Segmenter
 from nucleate.models.run_card import CARD_NAME, RunCard
 from nucleate.models.star_convex.onnx_engine import DEFAULT_ENGINE, EngineSettings
 
-DEFAULT_MODEL = "nucleate-mask-rcnn"
-SHIPPED_MODELS = (DEFAULT_MODEL,)
+DEFAULT_MODEL = "nucleate-he"
+SHIPPED_MODELS = (DEFAULT_MODEL, "nucleate-mask-rcnn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ class Geometry:
     diameter_px: float = 20.0
     usual_scale: Range = (0.8, 1.25)
     wide_scale: Range = (0.55, 2.0)
-    wide_share: float = 0.4
+    wide_share: float = 0.3
     aspect: float = 0.12
     free_rotation: float = 0.5
 
@@ -66,7 +66,7 @@ class Appearance:
         jpeg: share that went through JPEG.
     """
 
-    untouched: float = 0.06
+    untouched: float = 0.45
     stain: float = 0.8
     own_matrix: float = 0.5
     matrix: float = 0.035
@@ -122,7 +122,7 @@ class Balance:
         organ: of the organs within a source.
     """
 
-    source: float = 0.75
+    source: float = 1.0
     organ: float = 0.5
 
     def __post_init__(self) -> None:
