@@ -56,7 +56,7 @@ def draw_whole_slide(
     """Draw a piece of each stain beside each other, and the extras around and over them."""
     rng = np.random.default_rng(seed)
     shape = (HEIGHT_PX, WIDTH_PX)
-    od = np.zeros((*shape, 3))
+    od = np.zeros((*shape, 3), np.float32)
     tissue = np.zeros(shape, np.bool_)
     for index, stain in enumerate(stains):
         piece = _piece(rng, (560 + 300 * index, 520 + 140 * (index % 2)), 130)
@@ -69,12 +69,12 @@ def draw_whole_slide(
     pens = _pens(rng) if "pens" in extras else {}
     for name, stroke in pens.items():
         streaks = 1 + 0.2 * _noise(rng, 12)
-        od += np.where(stroke, np.clip(streaks, 0.5, 1.6), 0)[:, :, None] * np.array(PENS[name])
-    white = np.array(glass_rgb) + _noise(rng, 400)[:, :, None]
+        od += np.where(stroke, np.clip(streaks, 0.5, 1.6), 0)[:, :, None] * np.array(PENS[name], np.float32)
+    white = np.array(glass_rgb, np.float32) + _noise(rng, 400)[:, :, None]
     image = white * np.exp(-cv2.GaussianBlur(od, (0, 0), 0.8))
     if "label" in extras or "pink label" in extras:
         _paste_label(rng, image, (252, 205, 215) if "pink label" in extras else (250, 250, 246))
-    image += rng.normal(scale=2.5, size=image.shape)
+    image += 2.5 * rng.standard_normal(size=image.shape, dtype=np.float32)
     pen = np.logical_or.reduce([np.zeros(shape, np.bool_), *pens.values()])
     return DrawnSlide(np.clip(np.rint(image), 0, 255).astype(np.uint8), tissue, pen, pens)
 
@@ -97,11 +97,12 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]), np.bool_)
 
 
-def _stain(rng: np.random.Generator, stain: Stain) -> NDArray[np.float64]:
+def _stain(rng: np.random.Generator, stain: Stain) -> NDArray[np.float32]:
     haematoxylin, eosin = CONCENTRATIONS[stain]
     cells, fibres = (np.clip(1 + 0.4 * _noise(rng, 4), 0.3, 2) for _ in range(2))
     second = SALMON_OD if stain == "salmon" else EOSIN_OD
-    return np.asarray((haematoxylin * cells)[..., None] * HAEMATOXYLIN_OD + (eosin * fibres)[..., None] * second)
+    od = (haematoxylin * cells)[..., None] * HAEMATOXYLIN_OD + (eosin * fibres)[..., None] * second
+    return np.asarray(od, np.float32)
 
 
 def _pens(rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
@@ -121,7 +122,7 @@ def _pens(rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
     return strokes
 
 
-def _add_shadow(od: NDArray[np.float64]) -> None:
+def _add_shadow(od: NDArray[np.float32]) -> None:
     """Add a cover slip's edge: a grey band that fades, with a warm and a cold fringe; and a shaded corner."""
     rows, columns = np.mgrid[:HEIGHT_PX, :WIDTH_PX]
     across = rows - 60 - columns * 0.01
@@ -132,7 +133,7 @@ def _add_shadow(od: NDArray[np.float64]) -> None:
     )
 
 
-def _add_dust(rng: np.random.Generator, od: NDArray[np.float64]) -> None:
+def _add_dust(rng: np.random.Generator, od: NDArray[np.float32]) -> None:
     drawn = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
     for _ in range(60):
         x, y = int(rng.uniform(340, WIDTH_PX)), int(rng.uniform(0, HEIGHT_PX))
@@ -143,7 +144,7 @@ def _add_dust(rng: np.random.Generator, od: NDArray[np.float64]) -> None:
     od += np.where(drawn == 2, 0.5, 0)[:, :, None] * np.array([1.2, 1.0, 0.8])
 
 
-def _paste_label(rng: np.random.Generator, image: NDArray[np.float64], paper_rgb: tuple[int, int, int]) -> None:
+def _paste_label(rng: np.random.Generator, image: NDArray[np.float32], paper_rgb: tuple[int, int, int]) -> None:
     paper = np.full((HEIGHT_PX, 308, 3), paper_rgb, np.uint8)
     paper[:, 300:] = 120
     for line in range(5):

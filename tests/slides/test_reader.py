@@ -266,6 +266,20 @@ def test_compressions_of_imagecodecs_are_read(tmp_path: Path, compression: str) 
         assert largest_difference(slide.read((0, 0, WIDTH_PX, HEIGHT_PX)), np.asarray(expected)) <= 4
 
 
+def test_openslide_reads_tiles_of_jpeg_where_imagecodecs_is_missing(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs", reason="imagecodecs is in the extra `slides`")
+    write_pyramid(tmp_path / "a.tif", SLIDE, levels=1, compression="jpeg")
+    program = (
+        "import sys; sys.modules['imagecodecs'] = None\n"
+        "from nucleate.slides import open_slide\n"
+        "with open_slide('a.tif') as slide: print(slide.info.vendor, slide.read((0, 0, 400, 300)).mean())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    vendor, mean = done.stdout.split()
+    assert vendor == "generic-tiff"
+    assert float(mean) == pytest.approx(SLIDE.mean(), abs=1)
+
+
 @pytest.mark.parametrize("window", [(5, 5, 5, 9), (9, 9, 4, 12)])
 def test_an_empty_region_is_refused(path: Path, window: tuple[int, int, int, int]) -> None:
     with open_slide(path) as slide, pytest.raises(DataError, match="holds no pixel"):

@@ -140,7 +140,7 @@ def _morphed(mask: Mask, operation: int, radius_px: int) -> Mask:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     padded = cv2.copyMakeBorder(mask.view(np.uint8), *(side,) * 4, borderType=cv2.BORDER_REPLICATE)
     morphed = cv2.morphologyEx(padded, operation, disc)
-    return np.ascontiguousarray(morphed[side:-side, side:-side]).view(np.bool_)
+    return np.asarray(morphed[side:-side, side:-side], np.bool_)
 
 
 def _without_small(mask: Mask, least_px: float) -> Mask:
