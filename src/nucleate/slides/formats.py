@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import openslide
+from PIL import Image, UnidentifiedImageError
 
-from nucleate.errors import MissingExtraError
+from nucleate.errors import DataError, MissingExtraError
 from nucleate.files import ReadLimits, image_size
 from nucleate.files.images import TIFF_SUFFIXES
-from nucleate.files.limits import check_file
+from nucleate.files.limits import DAMAGED, check_file
 from nucleate.files.tiff import first_level, opened_tiff
 from nucleate.slides.czi_levels import CziLevels
 from nucleate.slides.levels import LevelSource
@@ -71,6 +73,8 @@ def open_levels(path: Path, given_mpp: float | None = None) -> LevelSource:
             check_whole(path)
         return OpenSlideLevels(path, given_mpp)
     if not is_tiff(path):
+        if not _is_picture(path):
+            raise DataError("no slide or image that OpenSlide, tifffile or Pillow can read", path=path)
         return PictureLevels(path, given_mpp)
     try:
         return TiffLevels(path, given_mpp)
@@ -79,6 +83,20 @@ def open_levels(path: Path, given_mpp: float | None = None) -> LevelSource:
             raise
         check_whole(path)
         return OpenSlideLevels(path, given_mpp)
+
+
+def _is_picture(path: Path) -> bool:
+    with warnings.catch_warnings():
+        # Limits are checked when it is read.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path):
+                return True
+        except UnidentifiedImageError:
+            return False
+        except (*DAMAGED, Image.DecompressionBombError):
+            # A picture all the same; reading it says what is wrong.
+            return True
 
 
 def _is_czi(path: Path) -> bool:
