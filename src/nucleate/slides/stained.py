@@ -131,7 +131,7 @@ def _ink(od: NDArray[np.float32], um_per_px: float, settings: TissueSettings) ->
     # A stroke's edge is ink over glass, of the same hue but pale; stain beside it is of another.
     pale = (red > green) | ((blue > 0.9 * settings.ink_red_blue * green) & (red < 0.45 * green))
     near = _morphed(core, cv2.MORPH_DILATE, max(1, round(settings.ink_edge_um / um_per_px)))
-    return core | (near & pale & (od.max(axis=2) > settings.least_chroma_od))
+    return np.asarray(core | (near & pale & (od.max(axis=2) > settings.least_chroma_od)), np.bool_)
 
 
 def _morphed(mask: Mask, operation: int, radius_px: int) -> Mask:
