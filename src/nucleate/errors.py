@@ -29,6 +29,21 @@ class DataError(NucleateError):
     """An image, annotation or data set that can't be taken as it is."""
 
 
+class SlideRegionError(DataError):
+    """A region of a slide that can't be read; the rest of the slide can.
+
+    Args:
+        message: what is wrong.
+        path: the slide.
+        window_xyxy: the region in level-0 pixels, half-open.
+    """
+
+    def __init__(self, message: str, *, path: Path | str, window_xyxy: tuple[int, int, int, int]) -> None:
+        x1, y1, x2, y2 = window_xyxy
+        super().__init__(message, path=path, item=f"region x {x1} to {x2}, y {y1} to {y2}")
+        self.window_xyxy = window_xyxy
+
+
 class ConfigError(NucleateError):
     """A setting that is unknown, of the wrong type, out of range or not built."""
 

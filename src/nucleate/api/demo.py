@@ -12,12 +12,12 @@ from nucleate.api.loading import DEFAULT_MODEL, LoadedModel, load_model
 from nucleate.api.segment import SegmentSettings, segment_with
 from nucleate.assets import find_sample_slide
 from nucleate.core import Frame
-from nucleate.errors import DataError
 from nucleate.export import OverlayStyle, draw_overlay, figure_png, side_by_side
-from nucleate.files import folder_lock, rgb_from_array, write_bytes, write_image
+from nucleate.files import folder_lock, write_bytes, write_image
 from nucleate.inference import Segmentation, collect_inputs
 from nucleate.inference.magnification import in_frame, magnified
 from nucleate.models.run_card import RunCard
+from nucleate.slides import open_slide
 
 REGION_NAME = "CMU-1-Small-Region.png"
 # Level-0 pixels: epidermis, a hair follicle and dermis with inflammation; chosen by eye.
@@ -110,32 +110,21 @@ def read_mpp(slide: Path) -> float | None:
     """Return the um/px of the slide's level 0, None where it says none.
 
     Raises:
-        DataError: OpenSlide can't read the file.
+        DataError: the file is no slide that can be read.
     """
-    import openslide
-
-    try:
-        with openslide.OpenSlide(slide) as opened:
-            stated = opened.properties.get(openslide.PROPERTY_NAME_MPP_X)
-    except openslide.OpenSlideError as error:
-        raise DataError(f"OpenSlide can't read this slide: {error}", path=slide) from error
-    return None if stated is None else float(stated)
+    with open_slide(slide) as opened:
+        return opened.info.mpp
 
 
 def read_region(slide: Path) -> NDArray[np.uint8]:
     """Return the demo's (1024, 1024, 3) region of the slide's level 0.
 
     Raises:
-        DataError: OpenSlide can't read the file.
+        DataError: the file is no slide that can be read.
     """
-    import openslide
-
-    try:
-        with openslide.OpenSlide(slide) as opened:
-            pixels = np.asarray(opened.read_region(REGION_XY, 0, (REGION_SIDE_PX, REGION_SIDE_PX)))
-    except openslide.OpenSlideError as error:
-        raise DataError(f"OpenSlide can't read this slide: {error}", path=slide) from error
-    return rgb_from_array(pixels, slide)
+    x, y = REGION_XY
+    with open_slide(slide) as opened:
+        return opened.read((x, y, x + REGION_SIDE_PX, y + REGION_SIDE_PX))
 
 
 def _picture(segmentation: Segmentation, model_name: str, region_rgb: NDArray[np.uint8]) -> bytes:

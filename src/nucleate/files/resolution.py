@@ -6,6 +6,7 @@ import re
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import tifffile
@@ -65,30 +66,47 @@ def image_mpp(path: Path) -> float | None:
 
 def _tiff_mpp(path: Path) -> float | None:
     with tifffile.TiffFile(path) as tiff:
-        if tiff.ome_metadata:
-            return _ome_mpp(tiff.ome_metadata)
-        page = tiff.pages.first
-        aperio = _APERIO_MPP.search(page.description or "")
-        if aperio:
-            return _credible(float(aperio[1]), float(aperio[1]))
-        unit_um = _UM_PER_TIFF_UNIT.get(int(page.resolutionunit))
-        if tiff.is_imagej:
-            name = str((tiff.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ").lower()
-            unit_um = _UM_PER_NAMED_UNIT.get(name, unit_um)
-        if unit_um is None:
-            return None
-        x_per_unit, y_per_unit = page.resolution
-        return _credible(unit_um / x_per_unit, unit_um / y_per_unit)
+        pixel = tiff_pixel_size(tiff)
+        return None if pixel is None else _credible(pixel.x_um, pixel.y_um)
 
 
-def _ome_mpp(xml: str) -> float | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelSize:
+    """How many um a pixel covers, as a file states it, credible or not."""
+
+    x_um: float
+    y_um: float
+
+
+def tiff_pixel_size(tiff: tifffile.TiffFile) -> PixelSize | None:
+    """Return what an open TIFF states of its pixels' size (see `image_mpp`), None where it states nothing.
+
+    Damaged metadata raise what tifffile raises, and ArithmeticError or ValueError for numbers that are none.
+    """
+    if tiff.ome_metadata:
+        return _ome_pixel_size(tiff.ome_metadata)
+    page = tiff.pages.first
+    aperio = _APERIO_MPP.search(page.description or "")
+    if aperio:
+        return PixelSize(x_um=float(aperio[1]), y_um=float(aperio[1]))
+    unit_um = _UM_PER_TIFF_UNIT.get(int(page.resolutionunit))
+    if tiff.is_imagej:
+        name = str((tiff.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ").lower()
+        unit_um = _UM_PER_NAMED_UNIT.get(name, unit_um)
+    if unit_um is None:
+        return None
+    x_per_unit, y_per_unit = page.resolution
+    return PixelSize(x_um=unit_um / x_per_unit, y_um=unit_um / y_per_unit)
+
+
+def _ome_pixel_size(xml: str) -> PixelSize | None:
     sizes = {axis: float(value) for axis, value in reversed(_OME_SIZE.findall(xml))}
     unit = _OME_UNIT.search(xml)
     # OME's schema: micrometres where no unit is named.
     unit_um = 1.0 if unit is None else _UM_PER_NAMED_UNIT.get(unit[1])
     if "X" not in sizes or unit_um is None:
         return None
-    return _credible(sizes["X"] * unit_um, sizes.get("Y", sizes["X"]) * unit_um)
+    return PixelSize(x_um=sizes["X"] * unit_um, y_um=sizes.get("Y", sizes["X"]) * unit_um)
 
 
 def _pillow_mpp(path: Path) -> float | None:

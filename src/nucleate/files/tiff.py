@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,20 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from nucleate.errors import DataError
+from nucleate.errors import DataError, MissingExtraError
 from nucleate.files.limits import DAMAGED
 from nucleate.files.pixels import eight_bits, over_white, rgb_from_array
 
+# What tifffile and its decoders raise on damaged files.
+TIFF_DAMAGED = (
+    *DAMAGED,
+    tifffile.TiffFileError,
+    ImportError,
+    RuntimeError,
+    TypeError,
+    ArithmeticError,
+    MemoryError,
+)
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
 # tifffile gives RGB for YCbCr that is compressed as JPEG; of these it gives the stored YCbCr.
 _LOSSLESS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
@@ -27,8 +38,8 @@ def tiff_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: a damaged file.
     """
-    with _opened(path) as tiff:
-        level = _first_level(tiff, path)
+    with opened_tiff(path) as tiff:
+        level = first_level(tiff, path)
         return level.shape[level.axes.index("Y")], level.shape[level.axes.index("X")]
 
 
@@ -38,18 +49,19 @@ def tiff_has_one_channel(path: Path) -> bool:
     Raises:
         DataError: a damaged file.
     """
-    with _opened(path) as tiff:
-        return len([side for side in _first_level(tiff, path).shape if side > 1]) <= 2
+    with opened_tiff(path) as tiff:
+        return len([side for side in first_level(tiff, path).shape if side > 1]) <= 2
 
 
 def read_tiff(path: Path) -> NDArray[Any]:
     """Return the values of the first page, or of all pages of its size, as they are stored.
 
     Raises:
-        DataError: a damaged file, or a compression that needs another package.
+        DataError: a damaged file.
+        MissingExtraError: its compression needs imagecodecs.
     """
-    with _opened(path) as tiff:
-        return np.asarray(_first_level(tiff, path).asarray())
+    with opened_tiff(path) as tiff:
+        return np.asarray(first_level(tiff, path).asarray())
 
 
 def read_tiff_rgb(path: Path) -> NDArray[np.uint8]:
@@ -61,29 +73,63 @@ def read_tiff_rgb(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: several pages of one size, other colours, a damaged file, or values that `rgb_from_array` refuses.
     """
-    with _opened(path) as tiff:
-        level = _first_level(tiff, path)
-        _refuse_stack(tiff, level, path)
-        pixels, page = np.asarray(level.asarray()), level.keyframe
+    with opened_tiff(path) as tiff:
+        level = first_level(tiff, path)
+        refuse_stack(tiff, level, path)
+        pixels, colours = np.asarray(level.asarray()), TiffColours.of(level)
         channels = level.axes.replace("Y", "").replace("X", "")
         if channels:
             pixels = np.moveaxis(pixels, level.axes.index(channels), -1)
-        photometric, extra = page.photometric, tuple(int(kind) for kind in page.extrasamples)
-        colormap = None if page.colormap is None else np.asarray(page.colormap)
-        is_lossless = int(page.compression) in _LOSSLESS
-    alpha: NDArray[Any] | None = None
-    # As Pillow does: a channel of unspecified meaning is no transparency, a fourth that nothing is said of is.
-    if pixels.ndim == 3 and (extra or (photometric == _PHOTOMETRIC.RGB and pixels.shape[2] == 4)):
-        colours = pixels.shape[2] - max(1, len(extra))
-        alpha = pixels[:, :, colours] if (*extra, 2)[0] in (1, 2) else None
-        pixels = pixels[:, :, :colours]
-    pixels = np.squeeze(pixels, 2) if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    if photometric == _PHOTOMETRIC.YCBCR and not is_lossless:
-        photometric = _PHOTOMETRIC.RGB
-    rgb = rgb_from_array(_as_shown(pixels, photometric, colormap, path), path)
-    if alpha is None:
-        return rgb
-    return over_white(rgb, eight_bits(alpha, path, dark=True), premultiplied=extra[:1] == (1,))
+    return colours.shown(pixels, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiffColours:
+    """What a TIFF says that its values mean.
+
+    Attributes:
+        photometric: TIFF's PhotometricInterpretation.
+        extra: the kinds of its extra samples (1 premultiplied, 2 plain transparency, 0 unspecified).
+        colormap: (3, values) of a palette, else None.
+        is_lossless: whether tifffile gives values as they are stored; it gives RGB for YCbCr in JPEG.
+    """
+
+    photometric: int
+    extra: tuple[int, ...]
+    colormap: NDArray[np.uint16] | None
+    is_lossless: bool
+
+    @classmethod
+    def of(cls, level: Any) -> TiffColours:
+        """Return what tifffile's series or level says."""
+        page = level.keyframe
+        return cls(
+            photometric=page.photometric,
+            extra=tuple(int(kind) for kind in page.extrasamples),
+            colormap=None if page.colormap is None else np.asarray(page.colormap),
+            is_lossless=int(page.compression) in _LOSSLESS,
+        )
+
+    def shown(self, pixels: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+        """Return stored values, (H, W) or (H, W, channels), as (H, W, 3) uint8 RGB (see `read_tiff_rgb`).
+
+        Raises:
+            DataError: other colours, or values that `rgb_from_array` refuses.
+        """
+        alpha: NDArray[Any] | None = None
+        # As Pillow does: a channel of unspecified meaning is no transparency, a fourth that nothing is said of is.
+        if pixels.ndim == 3 and (self.extra or (self.photometric == _PHOTOMETRIC.RGB and pixels.shape[2] == 4)):
+            colours = pixels.shape[2] - max(1, len(self.extra))
+            alpha = pixels[:, :, colours] if (*self.extra, 2)[0] in (1, 2) else None
+            pixels = pixels[:, :, :colours]
+        pixels = np.squeeze(pixels, 2) if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        photometric = self.photometric
+        if photometric == _PHOTOMETRIC.YCBCR and not self.is_lossless:
+            photometric = _PHOTOMETRIC.RGB
+        rgb = rgb_from_array(_as_shown(pixels, photometric, self.colormap, path), path)
+        if alpha is None:
+            return rgb
+        return over_white(rgb, eight_bits(alpha, path, dark=True), premultiplied=self.extra[:1] == (1,))
 
 
 def _as_shown(pixels: NDArray[Any], photometric: int, colormap: NDArray[np.uint16] | None, path: Path) -> NDArray[Any]:
@@ -107,7 +153,12 @@ def _as_shown(pixels: NDArray[Any], photometric: int, colormap: NDArray[np.uint1
     raise DataError(f"a TIFF of {name} with {pixels.dtype} of shape {pixels.shape}: save it as 8-bit RGB", path=path)
 
 
-def _refuse_stack(tiff: tifffile.TiffFile, level: Any, path: Path) -> None:
+def refuse_stack(tiff: tifffile.TiffFile, level: Any, path: Path) -> None:
+    """Refuse a file of several pages or channels of one size.
+
+    Raises:
+        DataError: it is one.
+    """
     others = [axis for axis in level.axes if axis not in "YXS"]
     if others == ["C"] and "S" not in level.axes and level.shape[level.axes.index("C")] == 3:
         # Red, green and blue as OME-TIFF and ImageJ store them.
@@ -127,29 +178,29 @@ def _refuse_stack(tiff: tifffile.TiffFile, level: Any, path: Path) -> None:
         )
 
 
-def _first_level(tiff: tifffile.TiffFile, path: Path) -> Any:
+def first_level(tiff: tifffile.TiffFile, path: Path) -> Any:
+    """Return tifffile's series of the first image, its finest level.
+
+    Raises:
+        DataError: the file holds no image.
+    """
     if not tiff.series:
         raise DataError("the TIFF holds no image", path=path)
     return tiff.series[0].levels[0]
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Give the file; whatever its reader raises on damage becomes a DataError."""
+def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Give the file; whatever its reader raises on damage becomes an error of ours.
+
+    Raises:
+        DataError: the file is damaged, or holds what tifffile can't read.
+        MissingExtraError: its compression needs imagecodecs.
+    """
     try:
         with tifffile.TiffFile(path) as tiff:
             yield tiff
-    except (
-        *DAMAGED,
-        tifffile.TiffFileError,
-        ImportError,
-        RuntimeError,
-        TypeError,
-        ArithmeticError,
-        MemoryError,
-    ) as error:
+    except TIFF_DAMAGED as error:
         if isinstance(error, ImportError) or "imagecodecs" in str(error):
-            raise DataError(
-                "this TIFF compression needs the package imagecodecs: `pip install imagecodecs`", path=path
-            ) from error
+            raise MissingExtraError(f"{path}: this TIFF's compression", "slides") from error
         raise DataError(f"damaged TIFF: {error}", path=path) from error

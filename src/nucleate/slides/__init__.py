@@ -1,0 +1,26 @@
+"""Whole slides: opened whatever their format, read at any scale; the tissue on them."""
+
+from __future__ import annotations
+
+from nucleate.slides.formats import MOST_IMAGE_SIDE_PX, is_slide
+from nucleate.slides.info import MppOrigin, SlideInfo, SlideLevel, Window
+from nucleate.slides.reader import SlideReader, SlideSettings, open_slide
+from nucleate.slides.stained import TissueSettings
+from nucleate.slides.tissue import Tissue, find_tissue
+from nucleate.slides.tissue_picture import tissue_picture
+
+__all__ = [
+    "MOST_IMAGE_SIDE_PX",
+    "MppOrigin",
+    "SlideInfo",
+    "SlideLevel",
+    "SlideReader",
+    "SlideSettings",
+    "Tissue",
+    "TissueSettings",
+    "Window",
+    "find_tissue",
+    "is_slide",
+    "open_slide",
+    "tissue_picture",
+]
