@@ -10,9 +10,20 @@ from nucleate.evaluation.average_precision import (
     PrecisionTable,
     SizeCounts,
 )
+from nucleate.evaluation.centroids import CentroidLimit, Centroids, centroid_matches
 from nucleate.evaluation.detectron2_text import detectron2_messages, detectron2_scores, detectron2_text
-from nucleate.evaluation.image_scores import EmptyImageRule, Scores, mean_scores, score_overlaps
+from nucleate.evaluation.image_scores import (
+    DetectionScores,
+    EmptyImageRule,
+    Scores,
+    detection_scores,
+    image_scores,
+    mean_detection,
+    mean_scores,
+    score_overlaps,
+)
 from nucleate.evaluation.matching import Overlaps, label_map_overlaps, mask_overlaps
+from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.pictures import ComparisonStyle, draw_side_by_side, write_pictures
 from nucleate.evaluation.report import (
     check_same_conditions,
@@ -23,13 +34,17 @@ from nucleate.evaluation.report import (
 from nucleate.evaluation.results import Evaluation, EvaluationSettings, GroupResult, ImageResult
 from nucleate.evaluation.results_file import FoundPredictions, read_results_file
 from nucleate.evaluation.standard import ImagePair, evaluate_predictions, of_known_classes, pair_image
+from nucleate.evaluation.tally import SizeMatches, Tally, pooled, tally_overlaps
 from nucleate.evaluation.threshold import ThresholdCurve, choose_score_threshold, threshold_curve
 
 __all__ = [
     "AveragePrecision",
     "AveragePrecisionScorer",
+    "CentroidLimit",
+    "Centroids",
     "ClassPrecision",
     "ComparisonStyle",
+    "DetectionScores",
     "EmptyImageRule",
     "Evaluation",
     "EvaluationSettings",
@@ -38,13 +53,18 @@ __all__ = [
     "ImagePair",
     "ImageResult",
     "Kind",
+    "Matches",
     "Overlaps",
     "PrecisionTable",
     "Scores",
     "SizeCounts",
+    "SizeMatches",
+    "Tally",
     "ThresholdCurve",
+    "centroid_matches",
     "check_same_conditions",
     "choose_score_threshold",
+    "detection_scores",
     "detectron2_messages",
     "detectron2_scores",
     "detectron2_text",
@@ -52,14 +72,18 @@ __all__ = [
     "evaluate_predictions",
     "evaluation_to_json",
     "evaluation_to_markdown",
+    "image_scores",
     "label_map_overlaps",
     "mask_overlaps",
+    "mean_detection",
     "mean_scores",
     "of_known_classes",
     "pair_image",
-    "score_overlaps",
-    "threshold_curve",
+    "pooled",
     "read_results_file",
+    "score_overlaps",
+    "tally_overlaps",
+    "threshold_curve",
     "write_pictures",
     "write_report",
 ]
