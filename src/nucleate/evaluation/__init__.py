@@ -23,8 +23,10 @@ from nucleate.evaluation.image_scores import (
     score_overlaps,
 )
 from nucleate.evaluation.matching import Overlaps, label_map_overlaps, mask_overlaps
+from nucleate.evaluation.nuceval import CorrectedImage, border_ring, correct_image
 from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.pictures import ComparisonStyle, draw_side_by_side, write_pictures
+from nucleate.evaluation.protocols import NucevalParts, Protocol, ProtocolName
 from nucleate.evaluation.report import (
     check_same_conditions,
     evaluation_to_json,
@@ -44,6 +46,7 @@ __all__ = [
     "Centroids",
     "ClassPrecision",
     "ComparisonStyle",
+    "CorrectedImage",
     "DetectionScores",
     "EmptyImageRule",
     "Evaluation",
@@ -54,16 +57,21 @@ __all__ = [
     "ImageResult",
     "Kind",
     "Matches",
+    "NucevalParts",
     "Overlaps",
     "PrecisionTable",
+    "Protocol",
+    "ProtocolName",
     "Scores",
     "SizeCounts",
     "SizeMatches",
     "Tally",
     "ThresholdCurve",
+    "border_ring",
     "centroid_matches",
     "check_same_conditions",
     "choose_score_threshold",
+    "correct_image",
     "detection_scores",
     "detectron2_messages",
     "detectron2_scores",
