@@ -22,8 +22,17 @@ from nucleate.evaluation.image_scores import (
     mean_scores,
     score_overlaps,
 )
+from nucleate.evaluation.intervals import (
+    Interval,
+    IntervalMethod,
+    PairedDifference,
+    Resampling,
+    mean_intervals,
+    paired_difference,
+)
 from nucleate.evaluation.matching import Overlaps, label_map_overlaps, mask_overlaps
 from nucleate.evaluation.nuceval import CorrectedImage, border_ring, correct_image
+from nucleate.evaluation.pannuke import PannukeAverages, PannukeImage, pannuke_averages, pannuke_image
 from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.pictures import ComparisonStyle, draw_side_by_side, write_pictures
 from nucleate.evaluation.protocols import NucevalParts, Protocol, ProtocolName
@@ -55,13 +64,19 @@ __all__ = [
     "GroupResult",
     "ImagePair",
     "ImageResult",
+    "Interval",
+    "IntervalMethod",
     "Kind",
     "Matches",
     "NucevalParts",
     "Overlaps",
+    "PairedDifference",
+    "PannukeAverages",
+    "PannukeImage",
     "PrecisionTable",
     "Protocol",
     "ProtocolName",
+    "Resampling",
     "Scores",
     "SizeCounts",
     "SizeMatches",
@@ -84,9 +99,13 @@ __all__ = [
     "label_map_overlaps",
     "mask_overlaps",
     "mean_detection",
+    "mean_intervals",
     "mean_scores",
     "of_known_classes",
     "pair_image",
+    "paired_difference",
+    "pannuke_averages",
+    "pannuke_image",
     "pooled",
     "read_results_file",
     "score_overlaps",
