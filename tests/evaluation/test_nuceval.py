@@ -257,7 +257,7 @@ def test_the_protocols_name_says_its_parts() -> None:
     parts = NucevalParts(vague_threshold=0.25, weighted=True, overlapping=True, ring_px=2)
     assert str(Protocol(name="nuceval", parts=parts)) == (
         "nuceval (vague areas above 0.25 removed, ring 2 px, overlapping annotations kept, weighted by nuclei, "
-        "rasteriser pixel-centres)"
+        "rasteriser coco)"
     )
     assert str(Protocol()) == "standard"
 

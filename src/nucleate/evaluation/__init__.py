@@ -11,6 +11,7 @@ from nucleate.evaluation.average_precision import (
     SizeCounts,
 )
 from nucleate.evaluation.centroids import CentroidLimit, Centroids, centroid_matches
+from nucleate.evaluation.dataset_scores import evaluate_predictions
 from nucleate.evaluation.detectron2_text import detectron2_messages, detectron2_scores, detectron2_text
 from nucleate.evaluation.image_scores import (
     DetectionScores,
@@ -35,18 +36,24 @@ from nucleate.evaluation.nuceval import CorrectedImage, border_ring, correct_ima
 from nucleate.evaluation.pannuke import PannukeAverages, PannukeImage, pannuke_averages, pannuke_image
 from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.pictures import ComparisonStyle, draw_side_by_side, write_pictures
-from nucleate.evaluation.protocols import NucevalParts, Protocol, ProtocolName
-from nucleate.evaluation.report import (
-    check_same_conditions,
-    evaluation_to_json,
-    evaluation_to_markdown,
-    write_report,
+from nucleate.evaluation.protocols import NucevalParts, Protocol, ProtocolName, Rasteriser
+from nucleate.evaluation.rasterisation import rasterise
+from nucleate.evaluation.report import check_same_conditions, evaluation_to_json, write_report
+from nucleate.evaluation.report_tables import evaluation_to_markdown
+from nucleate.evaluation.results import (
+    CountErrors,
+    Evaluation,
+    EvaluationSettings,
+    GroupResult,
+    ImageResult,
+    ResampleBy,
+    ScoreInterval,
 )
-from nucleate.evaluation.results import Evaluation, EvaluationSettings, GroupResult, ImageResult
 from nucleate.evaluation.results_file import FoundPredictions, read_results_file
-from nucleate.evaluation.standard import ImagePair, evaluate_predictions, of_known_classes, pair_image
+from nucleate.evaluation.standard import ImagePair, of_known_classes, pair_image
 from nucleate.evaluation.tally import SizeMatches, Tally, pooled, tally_overlaps
 from nucleate.evaluation.threshold import ThresholdCurve, choose_score_threshold, threshold_curve
+from nucleate.evaluation.vague_areas import VagueAreas
 
 __all__ = [
     "AveragePrecision",
@@ -56,6 +63,7 @@ __all__ = [
     "ClassPrecision",
     "ComparisonStyle",
     "CorrectedImage",
+    "CountErrors",
     "DetectionScores",
     "EmptyImageRule",
     "Evaluation",
@@ -76,12 +84,16 @@ __all__ = [
     "PrecisionTable",
     "Protocol",
     "ProtocolName",
+    "Rasteriser",
+    "ResampleBy",
     "Resampling",
+    "ScoreInterval",
     "Scores",
     "SizeCounts",
     "SizeMatches",
     "Tally",
     "ThresholdCurve",
+    "VagueAreas",
     "border_ring",
     "centroid_matches",
     "check_same_conditions",
@@ -107,6 +119,7 @@ __all__ = [
     "pannuke_averages",
     "pannuke_image",
     "pooled",
+    "rasterise",
     "read_results_file",
     "score_overlaps",
     "tally_overlaps",

@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 from nucleate.errors import ConfigError
 
 ProtocolName = Literal["standard", "nuceval", "pannuke"]
-Rasteriser = Literal["pixel-centres", "fillpoly"]
+Rasteriser = Literal["coco", "pixel-centres", "fillpoly"]
 DEFAULT_VAGUE_THRESHOLD = 0.25
 
 
@@ -23,15 +23,15 @@ class NucevalParts:
         weighted: mean over images weighted by annotated nuclei; False gives every image the same weight.
         overlapping: annotated nuclei may share pixels; False gives shared pixels to the later one.
         ring_px: width of the ring around annotated outlines that counts for neither side; 0 for none.
-        rasteriser: how annotated polygons become pixels: the data set's own, by pixel centres, or `fillpoly`, which
-            draws the outline too and makes a square of 10 px one of 11 (nuc_eval).
+        rasteriser: how annotated polygons become pixels: `coco` (pycocotools, as everywhere else), `pixel-centres`, or
+            `fillpoly`, which draws the outline too and makes a square of 10 px one of 11 (nuc_eval).
     """
 
     vague_threshold: float | None = None
     weighted: bool = False
     overlapping: bool = False
     ring_px: int = 0
-    rasteriser: Rasteriser = "pixel-centres"
+    rasteriser: Rasteriser = "coco"
 
     def __post_init__(self) -> None:
         threshold = self.vague_threshold
@@ -39,8 +39,8 @@ class NucevalParts:
             raise ConfigError(f"vague threshold {threshold}: a share of a nucleus is 0 or more, usually 0.25")
         if self.ring_px < 0:
             raise ConfigError(f"a ring of {self.ring_px} px: give 0 for none, or a width")
-        if self.rasteriser not in ("pixel-centres", "fillpoly"):
-            raise ConfigError(f"rasteriser {self.rasteriser!r} is not one of pixel-centres, fillpoly")
+        if self.rasteriser not in ("coco", "pixel-centres", "fillpoly"):
+            raise ConfigError(f"rasteriser {self.rasteriser!r} is not one of coco, pixel-centres, fillpoly")
 
     def __str__(self) -> str:
         words = [
