@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.demo import DemoReport, demo
-from nucleate.api.evaluate import EvaluateSettings, evaluate
+from nucleate.api.evaluate import evaluate
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.models import ModelEntry, ModelList, models
 from nucleate.api.prepare import PrepareSettings, prepare
+from nucleate.api.scoring import EvaluateSettings
 from nucleate.api.segment import SegmentSettings, segment
 from nucleate.api.train import TrainReport, train
 from nucleate.inference import ImageArray

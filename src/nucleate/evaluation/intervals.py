@@ -160,7 +160,7 @@ def _group_sums(
     names, places = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     sums = np.zeros((len(names), values.shape[1]))
     np.add.at(sums, places, values * factors[:, None])
-    return sums, np.bincount(places, weights=factors, minlength=len(names))
+    return sums, np.asarray(np.bincount(places, weights=factors, minlength=len(names)), np.float64)
 
 
 def _resampled_means(

@@ -10,7 +10,6 @@ from nucleate.errors import ConfigError
 
 ProtocolName = Literal["standard", "nuceval", "pannuke"]
 Rasteriser = Literal["coco", "pixel-centres", "fillpoly"]
-DEFAULT_VAGUE_THRESHOLD = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
