@@ -11,6 +11,7 @@ from nucleate.evaluation.average_precision import (
     SizeCounts,
 )
 from nucleate.evaluation.centroids import CentroidLimit, Centroids, centroid_matches
+from nucleate.evaluation.comparison import Comparison, ScoreDifference, compare_evaluations
 from nucleate.evaluation.dataset_scores import evaluate_predictions
 from nucleate.evaluation.detectron2_text import detectron2_messages, detectron2_scores, detectron2_text
 from nucleate.evaluation.image_scores import (
@@ -61,6 +62,7 @@ __all__ = [
     "CentroidLimit",
     "Centroids",
     "ClassPrecision",
+    "Comparison",
     "ComparisonStyle",
     "CorrectedImage",
     "CountErrors",
@@ -87,6 +89,7 @@ __all__ = [
     "Rasteriser",
     "ResampleBy",
     "Resampling",
+    "ScoreDifference",
     "ScoreInterval",
     "Scores",
     "SizeCounts",
@@ -98,6 +101,7 @@ __all__ = [
     "centroid_matches",
     "check_same_conditions",
     "choose_score_threshold",
+    "compare_evaluations",
     "correct_image",
     "detection_scores",
     "detectron2_messages",

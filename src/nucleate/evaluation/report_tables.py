@@ -37,14 +37,14 @@ def evaluation_to_markdown(evaluation: Evaluation, *, details: bool = True) -> s
         f"# Evaluation of {settings.model or 'predictions'}",
         _summary(evaluation),
         _score_table(evaluation),
-        _table(
+        markdown_table(
             ["", "detections an image", *overall.precision.segm.named()],
             [
                 [result.kind, str(result.max_detections), *(_cell(value) for value in result.named().values())]
                 for result in overall.precision
             ],
         ),
-        _table(
+        markdown_table(
             ["annotated nuclei", "small (below 32x32 px)", "medium (below 96x96 px)", "large"],
             [[str(sizes.total), str(sizes.small), str(sizes.medium), str(sizes.large)]],
         ),
@@ -77,7 +77,7 @@ def _score_table(evaluation: Evaluation) -> str:
         [interval, *(ends.get(name, "") for name in SCORE_HEADINGS)],
         [f"{settings.protocol.name}, pooled over nuclei", *_score_cells(overall.pooled)],
     ]
-    return _table(["", *SCORE_HEADINGS.values()], rows)
+    return markdown_table(["", *SCORE_HEADINGS.values()], rows)
 
 
 def _detection_table(evaluation: Evaluation) -> str:
@@ -87,7 +87,7 @@ def _detection_table(evaluation: Evaluation) -> str:
         for mean, pooled in zip(overall.detection, detection_scores(overall.tally), strict=True)
     ]
     headings = ["F1", "precision", "recall", "pooled F1", "pooled precision", "pooled recall"]
-    return _table([f"a pair is ({evaluation.settings.protocol.averaging})", *headings], rows)
+    return markdown_table([f"a pair is ({evaluation.settings.protocol.averaging})", *headings], rows)
 
 
 def _size_table(group: GroupResult) -> str:
@@ -107,14 +107,14 @@ def _size_table(group: GroupResult) -> str:
         )
     ]
     headings = ["annotated", "found", "false", "found %", "pooled PQ", "pooled SQ", "pooled DQ"]
-    return _table(["IoU > 0.5, by area in the maps", *headings], rows)
+    return markdown_table(["IoU > 0.5, by area in the maps", *headings], rows)
 
 
 def _count_table(group: GroupResult) -> str:
     errors, tally = group.count_errors, group.tally
     row = [f"{errors.mean:+.1f}", f"{errors.mean_absolute:.1f}", str(tally.splits), str(tally.merges)]
     headings = ["mean error", "mean absolute error", "nuclei split", "predictions that merge nuclei"]
-    return _table(["predicted less annotated nuclei, over images", *headings], [["all", *row]])
+    return markdown_table(["predicted less annotated nuclei, over images", *headings], [["all", *row]])
 
 
 def _pannuke_table(averages: PannukeAverages) -> str:
@@ -123,7 +123,7 @@ def _pannuke_table(averages: PannukeAverages) -> str:
         [f"within, then over {averages.tissues} tissues", _cell(averages.bpq_tissues), _cell(averages.mpq_tissues)],
         ["mean of class means", "", _cell(averages.mpq_classes)],
     ]
-    return _table(["", "bPQ", "mPQ"], rows)
+    return markdown_table(["", "bPQ", "mPQ"], rows)
 
 
 def _summary(evaluation: Evaluation) -> str:
@@ -174,7 +174,7 @@ def _organ_table(organs: Sequence[GroupResult]) -> str:
         for group in organs
     ]
     headings = ["organ", "images", "nuclei", "PQ", "SQ", "DQ", "AJI", "Dice", "F1", "AP", "AP50", "AP50 uncapped"]
-    return _table(headings, rows)
+    return markdown_table(headings, rows)
 
 
 def _class_table(precision: PrecisionTable) -> str:
@@ -182,7 +182,7 @@ def _class_table(precision: PrecisionTable) -> str:
         [each.class_name, *(_cell(result.per_class[index].ap) for result in precision)]
         for index, each in enumerate(precision.segm.per_class)
     ]
-    return _table(["class", "bbox AP", "segm AP", "bbox AP uncapped", "segm AP uncapped"], rows)
+    return markdown_table(["class", "bbox AP", "segm AP", "bbox AP uncapped", "segm AP uncapped"], rows)
 
 
 def _score_cells(scores: Scores) -> list[str]:
@@ -193,7 +193,8 @@ def _cell(value: float) -> str:
     return f"{value:.1f}"
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown; the first column to the left, others to the right."""
     rule = ["---", *("---:" for _ in headings[1:])]
     # A bar in a class or organ name would open another column.
     lines = [[cell.replace("|", "\\|") for cell in row] for row in (headings, rule, *rows)]
