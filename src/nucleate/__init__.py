@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nucleate.api.compare import CompareSettings, compare
     from nucleate.api.convert import convert
     from nucleate.api.demo import demo
     from nucleate.api.evaluate import evaluate
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CompareSettings",
     "EvaluateSettings",
     "ImageArray",
     "PrepareSettings",
     "SegmentSettings",
+    "compare",
     "convert",
     "demo",
     "evaluate",

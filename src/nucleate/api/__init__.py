@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nucleate.api.compare import CompareSettings, compare
 from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.demo import DemoReport, demo
 from nucleate.api.evaluate import evaluate
@@ -14,6 +15,7 @@ from nucleate.api.train import TrainReport, train
 from nucleate.inference import ImageArray
 
 __all__ = [
+    "CompareSettings",
     "ConvertReport",
     "DemoReport",
     "EvaluateSettings",
@@ -24,6 +26,7 @@ __all__ = [
     "PrepareSettings",
     "SegmentSettings",
     "TrainReport",
+    "compare",
     "convert",
     "demo",
     "evaluate",

@@ -74,7 +74,7 @@ def evaluate(
         ResultsError: the output holds another evaluation, or another process writes there.
     """
     predictions = Path(predictions)
-    part = None if annotations is None else _read_part(annotations, on, settings)
+    part = None if annotations is None else read_part(annotations, on, settings)
     if predictions.is_file() or predictions.suffix == ".json":
         if part is None:
             raise ConfigError("a results file names no data set: give the annotations as the second argument")
@@ -85,7 +85,7 @@ def evaluate(
     else:
         engine = EngineSettings(precision=settings.precision)
         model = load_model(predictions, device, engine=engine, accurate=settings.accurate)
-        part = part or _read_part(_training_data(model), on, settings)
+        part = part or read_part(_training_data(model), on, settings)
         conditions = _conditions_of_model(model, part, settings)
         _check_output(output, part, conditions, settings)
         found = _segment(model, part.dataset, settings)
@@ -99,7 +99,7 @@ def evaluate(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Part:
+class ScoredPart:
     """The split to score, and the whole data set that it comes from."""
 
     dataset: CocoDataset
@@ -107,15 +107,20 @@ class _Part:
     split: Split
 
 
-def _read_part(path: Path, on: Split | None, settings: EvaluateSettings) -> _Part:
+def read_part(path: Path, on: Split | None, settings: EvaluateSettings) -> ScoredPart:
+    """Return a split, by default test where there is one, else val, else all.
+
+    Raises:
+        DataError: there is no such split, or no image in it.
+    """
     splits = available_splits(path)
     split = next((name for name in _DEFAULT_SPLITS if name in splits), _WHOLE) if on is None else on
     dataset = read_dataset(path, split=split, images_dir=settings.images)
     if not dataset.records:
         raise DataError("no image to score", path=dataset.annotations_path)
     if split == _WHOLE or _WHOLE not in splits:
-        return _Part(dataset=dataset, whole=dataset, split=split)
-    return _Part(dataset=dataset, whole=read_dataset(path, images_dir=settings.images), split=split)
+        return ScoredPart(dataset=dataset, whole=dataset, split=split)
+    return ScoredPart(dataset=dataset, whole=read_dataset(path, images_dir=settings.images), split=split)
 
 
 def _training_data(model: LoadedModel) -> Path:
@@ -127,7 +132,7 @@ def _training_data(model: LoadedModel) -> Path:
     return path
 
 
-def _conditions_of_file(path: Path, part: _Part, settings: EvaluateSettings) -> EvaluationSettings:
+def _conditions_of_file(path: Path, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:
     if not path.is_file():
         raise DataError("no such results file", path=path)
     return replace(
@@ -139,7 +144,7 @@ def _conditions_of_file(path: Path, part: _Part, settings: EvaluateSettings) -> 
     )
 
 
-def _conditions_of_model(model: LoadedModel, part: _Part, settings: EvaluateSettings) -> EvaluationSettings:
+def _conditions_of_model(model: LoadedModel, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:
     card = model.card
     return replace(
         scoring_rules(settings, part.dataset, part.split),
@@ -152,7 +157,9 @@ def _conditions_of_model(model: LoadedModel, part: _Part, settings: EvaluateSett
     )
 
 
-def _check_output(output: Path | None, part: _Part, conditions: EvaluationSettings, settings: EvaluateSettings) -> None:
+def _check_output(
+    output: Path | None, part: ScoredPart, conditions: EvaluationSettings, settings: EvaluateSettings
+) -> None:
     if output is None:
         return
     if output.exists() and not output.is_dir():
@@ -162,7 +169,7 @@ def _check_output(output: Path | None, part: _Part, conditions: EvaluationSettin
 
 
 def _scored(
-    part: _Part, found: FoundPredictions, conditions: EvaluationSettings, settings: EvaluateSettings
+    part: ScoredPart, found: FoundPredictions, conditions: EvaluationSettings, settings: EvaluateSettings
 ) -> Evaluation:
     evaluation = evaluate_predictions(part.dataset, found.predictions, conditions, vague=vague_areas(settings))
     return replace(evaluation, notes=(*found.notes, *evaluation.notes))

@@ -50,7 +50,7 @@ from nucleate.evaluation.results import (
     ResampleBy,
     ScoreInterval,
 )
-from nucleate.evaluation.results_file import FoundPredictions, read_results_file
+from nucleate.evaluation.results_file import FoundPredictions, read_results_file, read_results_of_files
 from nucleate.evaluation.standard import ImagePair, of_known_classes, pair_image
 from nucleate.evaluation.tally import SizeMatches, Tally, pooled, tally_overlaps
 from nucleate.evaluation.threshold import ThresholdCurve, choose_score_threshold, threshold_curve
@@ -125,6 +125,7 @@ __all__ = [
     "pooled",
     "rasterise",
     "read_results_file",
+    "read_results_of_files",
     "score_overlaps",
     "tally_overlaps",
     "threshold_curve",
