@@ -91,7 +91,7 @@ def test_v5_a_threshold_above_1_only_cuts_pixels() -> None:
 def test_v6_a_pair_in_a_vague_area_is_removed(parts: NucevalParts, dice: float, pq: float, nuclei: int) -> None:
     annotated: list[Box] = [(5, 15, 2, 12), (5, 15, 25, 35)]
     scores, count = _scored(annotated, [(5, 15, 3, 13), (5, 15, 25, 35)], parts, (0, 20, 20, 40))
-    assert (scores.dice, scores.pq, count) == (pytest.approx(dice), pytest.approx(pq, abs=1e-3), nuclei)
+    assert (scores.dice, scores.pq, count) == pytest.approx((dice, pq, nuclei), abs=1e-3)
 
 
 def test_the_weighted_mean_is_neither_the_mean_nor_pooled() -> None:

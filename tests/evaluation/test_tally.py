@@ -48,12 +48,12 @@ LOW_IOU = label_map_overlaps(
 
 def test_below_one_half_panoptic_quality_assigns_before_it_asks_the_threshold() -> None:
     quality = panoptic_quality(LOW_IOU, iou_twentieths=5)
-    assert (quality.true_positives, quality.pq) == (1, pytest.approx(0.28462, abs=1e-5))
+    assert (quality.true_positives, quality.pq) == pytest.approx((1, 0.28462), abs=1e-5)
 
 
 def test_below_one_half_stardist_prefers_more_matches() -> None:
     matches = closest_matches(LOW_IOU, 5)
-    assert (matches.true_positives, matches.dq, matches.pq) == (2, 1, pytest.approx(0.27423, abs=1e-5))
+    assert (matches.true_positives, matches.dq, matches.pq) == pytest.approx((2, 1, 0.27423), abs=1e-5)
 
 
 def test_iou_of_exactly_06_passes_the_threshold_06() -> None:
