@@ -11,12 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nucleate.api.compare import CompareSettings, compare
     from nucleate.api.convert import convert
     from nucleate.api.demo import demo
-    from nucleate.api.evaluate import EvaluateSettings, evaluate
+    from nucleate.api.evaluate import evaluate
     from nucleate.api.loading import load_model
     from nucleate.api.models import models as list_models
     from nucleate.api.prepare import PrepareSettings, prepare
+    from nucleate.api.scoring import EvaluateSettings
     from nucleate.api.segment import SegmentSettings, segment
     from nucleate.api.train import train
     from nucleate.inference import ImageArray
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CompareSettings",
     "EvaluateSettings",
     "ImageArray",
     "PrepareSettings",
     "SegmentSettings",
+    "compare",
     "convert",
     "demo",
     "evaluate",

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from nucleate.api.evaluate import EvaluateSettings, evaluate
+from nucleate.api.evaluate import evaluate
 from nucleate.api.loading import LoadedModel
+from nucleate.api.scoring import EvaluateSettings
 from nucleate.core import Frame, Instances, encode_rles, masks_from_label_map
 from nucleate.core.stain import StainNormalisation
 from nucleate.errors import ConfigError, DataError, ResultsError
@@ -96,7 +97,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[LoadedModel]:
     """The models that `evaluate` gets, instead of a network; replace the first to change it."""
     card = RunCard(name="dark", score_threshold=0.3, score_threshold_from="chosen on val")
     models = [LoadedModel(segmenter=DarkNuclei(), card=card)]
-    monkeypatch.setattr(importlib.import_module("nucleate.api.evaluate"), "load_model", lambda model, device: models[0])
+    monkeypatch.setattr(importlib.import_module("nucleate.api.evaluate"), "load_model", lambda *_, **__: models[0])
     return models
 
 
@@ -344,3 +345,44 @@ def test_a_checkpoint_of_detectron2_has_detectron2s_ap_from_the_images(tmp_path:
     written = json.loads((tmp_path / "metrics.json").read_text())
     del expected["iteration"], written["iteration"]
     assert written == pytest.approx(expected, abs=0.01, nan_ok=True)
+
+
+def test_nuceval_is_made_of_its_parts(tmp_path: Path, data: Path) -> None:
+    settings = EvaluateSettings(protocol="nuceval", weighted=True, ring_px=1)
+    evaluation = evaluate(_results(data, tmp_path), data, settings=settings)
+    assert str(evaluation.settings.protocol).startswith("nuceval (vague areas off, ring 1 px,")
+    assert evaluation.overall.scores.pq == 100
+
+
+def test_vague_areas_are_read_and_their_threshold_is_a_quarter(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "vague").mkdir()
+    for number in (2, 3):
+        Image.fromarray(np.full((128, 160), 255, np.uint8)).save(tmp_path / "vague" / f"drawing {number}.png")
+    settings = EvaluateSettings(protocol="nuceval", vague=tmp_path / "vague")
+    evaluation = evaluate(_results(data, tmp_path), data, settings=settings, output=tmp_path / "out")
+    assert (evaluation.overall.annotated, evaluation.overall.predicted) == (0, 0)
+    document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (document["nuceval"]["vague_threshold"], len(document["vague_fingerprint"])) == (0.25, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (EvaluateSettings(protocol="nuceval"), "nuceval without any part is standard"),
+        (EvaluateSettings(weighted=True), "belong to nuceval, not to standard"),
+        (EvaluateSettings(protocol="nuceval", vague_threshold=0.5), "--vague-threshold without vague areas"),
+        (EvaluateSettings(protocol="nuceval", vague=Path("none")), "no folder of vague areas at none"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(
+    tmp_path: Path, data: Path, settings: EvaluateSettings, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        evaluate(_results(data, tmp_path), data, settings=settings)
+
+
+def test_another_protocol_in_the_output_is_not_replaced(tmp_path: Path, data: Path) -> None:
+    results, output = _results(data, tmp_path), tmp_path / "out"
+    evaluate(results, data, output=output)
+    with pytest.raises(ResultsError, match="holds an evaluation with protocol 'standard', this one has 'pannuke'"):
+        evaluate(results, data, output=output, settings=EvaluateSettings(protocol="pannuke"))

@@ -125,3 +125,10 @@ def test_a_foreign_file_of_that_name_is_not_replaced(tmp_path: Path, text: str) 
     (tmp_path / "evaluation.json").write_text(text)
     with pytest.raises(ResultsError, match="no evaluation of ours"):
         check_same_conditions(tmp_path, SETTINGS, "")
+
+
+def test_an_evaluation_of_an_older_schema_is_not_replaced(tmp_path: Path, evaluation: Evaluation) -> None:
+    older = {"schema_version": 1, "model": "a model"}
+    (tmp_path / "evaluation.json").write_text(json.dumps(older))
+    with pytest.raises(ResultsError, match="schema version 1, this one has 2"):
+        check_same_conditions(tmp_path, SETTINGS, evaluation.data_fingerprint)

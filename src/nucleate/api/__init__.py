@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from nucleate.api.compare import CompareSettings, compare
 from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.demo import DemoReport, demo
-from nucleate.api.evaluate import EvaluateSettings, evaluate
+from nucleate.api.evaluate import evaluate
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.models import ModelEntry, ModelList, models
 from nucleate.api.prepare import PrepareSettings, prepare
+from nucleate.api.scoring import EvaluateSettings
 from nucleate.api.segment import SegmentSettings, segment
 from nucleate.api.train import TrainReport, train
 from nucleate.inference import ImageArray
 
 __all__ = [
+    "CompareSettings",
     "ConvertReport",
     "DemoReport",
     "EvaluateSettings",
@@ -23,6 +26,7 @@ __all__ = [
     "PrepareSettings",
     "SegmentSettings",
     "TrainReport",
+    "compare",
     "convert",
     "demo",
     "evaluate",

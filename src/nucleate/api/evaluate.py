@@ -16,12 +16,12 @@ from rich.progress import Progress
 
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.scaling import DatasetScales, ScaleRequest
+from nucleate.api.scoring import DEFAULT_SETTINGS, EvaluateSettings, scoring_rules, vague_areas
 from nucleate.core import Instances
 from nucleate.core.stain import StainNormalisation
 from nucleate.data import CocoDataset, Split, available_splits, read_dataset
 from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.evaluation import (
-    EmptyImageRule,
     Evaluation,
     EvaluationSettings,
     FoundPredictions,
@@ -35,46 +35,15 @@ from nucleate.evaluation import (
 from nucleate.export import write_coco_results
 from nucleate.files import folder_lock
 from nucleate.inference import InferenceSettings, TilingSettings, predict_dataset
-from nucleate.models.star_convex.onnx_engine import EngineSettings, Precision
+from nucleate.models.star_convex.onnx_engine import EngineSettings
 
 logger = logging.getLogger(__name__)
 
 RESULTS_PATH = Path("inference", "coco_instances_results.json")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateSettings:
-    """How predictions are scored.
-
-    Attributes:
-        score: nuclei above this score count for PQ, AJI and Dice, 0 to 1; unset takes the threshold stored with the
-            model, 0.5 for a results file. AP takes every detection.
-        empty_image: what an image without annotated and predicted nuclei scores: 100 percent (one), 0 (zero), or
-            nothing (skip).
-        images: folder of the images, where it is not beside the annotations.
-        diameter: median nuclear diameter of the images in pixels. Unset, the sources that a model with a working scale
-            learned from are known, then the images' um/px in the data set; others are estimated image by image.
-        mpp: um a pixel of the images, instead of the diameter.
-        accurate: average a star-convex network over flips and turns of each image; eight times slower.
-        precision: of a network that runs without torch: auto takes bf16 where the processor has units for it.
-        batch_images: images or tiles of one size that go through the network together.
-        fresh: replace an evaluation of other predictions, data or settings in the output folder.
-    """
-
-    score: float | None = None
-    empty_image: EmptyImageRule = "one"
-    images: Path | None = None
-    diameter: float | None = None
-    mpp: float | None = None
-    accurate: bool = False
-    precision: Precision = "auto"
-    batch_images: int = 4
-    fresh: bool = False
-
-
 _WHOLE: Split = "all"
 _DEFAULT_SPLITS: tuple[Split, ...] = ("test", "val", _WHOLE)
-DEFAULT_SETTINGS = EvaluateSettings()
 
 
 def evaluate(
@@ -86,7 +55,7 @@ def evaluate(
     device: str | None = None,
     settings: EvaluateSettings = DEFAULT_SETTINGS,
 ) -> Evaluation:
-    """Score predictions against annotations: AP as Detectron2 prints it, PQ, AJI and Dice, over all and by organ.
+    """Score predictions against annotations: AP as Detectron2 prints it, PQ, AJI and Dice with intervals, by organ.
 
     A run also gets its inference/coco_instances_results.json, and Detectron2's evaluation line in its metrics.json
     and TensorBoard.
@@ -105,22 +74,22 @@ def evaluate(
         ResultsError: the output holds another evaluation, or another process writes there.
     """
     predictions = Path(predictions)
-    part = None if annotations is None else _read_part(annotations, on, settings)
+    part = None if annotations is None else read_part(annotations, on, settings)
     if predictions.is_file() or predictions.suffix == ".json":
         if part is None:
             raise ConfigError("a results file names no data set: give the annotations as the second argument")
         conditions = _conditions_of_file(predictions, part, settings)
         _check_output(output, part, conditions, settings)
         found = read_results_file(predictions, part.dataset, part.whole)
-        evaluation = _scored(part, found, conditions)
+        evaluation = _scored(part, found, conditions, settings)
     else:
         engine = EngineSettings(precision=settings.precision)
         model = load_model(predictions, device, engine=engine, accurate=settings.accurate)
-        part = part or _read_part(_training_data(model), on, settings)
+        part = part or read_part(_training_data(model), on, settings)
         conditions = _conditions_of_model(model, part, settings)
         _check_output(output, part, conditions, settings)
         found = _segment(model, part.dataset, settings)
-        evaluation = _scored(part, found, conditions)
+        evaluation = _scored(part, found, conditions, settings)
         # A model's name is no folder: only runs keep a record.
         if predictions.is_dir():
             _record(predictions, part.dataset, found, evaluation)
@@ -130,7 +99,7 @@ def evaluate(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Part:
+class ScoredPart:
     """The split to score, and the whole data set that it comes from."""
 
     dataset: CocoDataset
@@ -138,15 +107,20 @@ class _Part:
     split: Split
 
 
-def _read_part(path: Path, on: Split | None, settings: EvaluateSettings) -> _Part:
+def read_part(path: Path, on: Split | None, settings: EvaluateSettings) -> ScoredPart:
+    """Return a split, by default test where there is one, else val, else all.
+
+    Raises:
+        DataError: there is no such split, or no image in it.
+    """
     splits = available_splits(path)
     split = next((name for name in _DEFAULT_SPLITS if name in splits), _WHOLE) if on is None else on
     dataset = read_dataset(path, split=split, images_dir=settings.images)
     if not dataset.records:
         raise DataError("no image to score", path=dataset.annotations_path)
     if split == _WHOLE or _WHOLE not in splits:
-        return _Part(dataset=dataset, whole=dataset, split=split)
-    return _Part(dataset=dataset, whole=read_dataset(path, images_dir=settings.images), split=split)
+        return ScoredPart(dataset=dataset, whole=dataset, split=split)
+    return ScoredPart(dataset=dataset, whole=read_dataset(path, images_dir=settings.images), split=split)
 
 
 def _training_data(model: LoadedModel) -> Path:
@@ -158,34 +132,34 @@ def _training_data(model: LoadedModel) -> Path:
     return path
 
 
-def _conditions_of_file(path: Path, part: _Part, settings: EvaluateSettings) -> EvaluationSettings:
+def _conditions_of_file(path: Path, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:
     if not path.is_file():
         raise DataError("no such results file", path=path)
-    return EvaluationSettings(
+    return replace(
+        scoring_rules(settings, part.dataset, part.split),
         score_threshold=0.5 if settings.score is None else settings.score,
         score_threshold_from="default for results files" if settings.score is None else "given",
-        empty_image=settings.empty_image,
         model=path.name,
         model_fingerprint=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
-        split=part.split,
     )
 
 
-def _conditions_of_model(model: LoadedModel, part: _Part, settings: EvaluateSettings) -> EvaluationSettings:
+def _conditions_of_model(model: LoadedModel, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:
     card = model.card
-    return EvaluationSettings(
+    return replace(
+        scoring_rules(settings, part.dataset, part.split),
         score_threshold=card.score_threshold if settings.score is None else settings.score,
         score_threshold_from=f"stored with the model, {card.score_threshold_from}"
         if settings.score is None
         else "given",
-        empty_image=settings.empty_image,
         model=card.name,
         model_fingerprint=model.segmenter.fingerprint,
-        split=part.split,
     )
 
 
-def _check_output(output: Path | None, part: _Part, conditions: EvaluationSettings, settings: EvaluateSettings) -> None:
+def _check_output(
+    output: Path | None, part: ScoredPart, conditions: EvaluationSettings, settings: EvaluateSettings
+) -> None:
     if output is None:
         return
     if output.exists() and not output.is_dir():
@@ -194,8 +168,10 @@ def _check_output(output: Path | None, part: _Part, conditions: EvaluationSettin
         check_same_conditions(output, conditions, part.dataset.fingerprint)
 
 
-def _scored(part: _Part, found: FoundPredictions, conditions: EvaluationSettings) -> Evaluation:
-    evaluation = evaluate_predictions(part.dataset, found.predictions, conditions)
+def _scored(
+    part: ScoredPart, found: FoundPredictions, conditions: EvaluationSettings, settings: EvaluateSettings
+) -> Evaluation:
+    evaluation = evaluate_predictions(part.dataset, found.predictions, conditions, vague=vague_areas(settings))
     return replace(evaluation, notes=(*found.notes, *evaluation.notes))
 
 

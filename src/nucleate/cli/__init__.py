@@ -18,6 +18,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     api.prepare,
     api.train,
     api.evaluate,
+    api.compare,
     api.segment,
     api.convert,
     api.models,
@@ -27,7 +28,7 @@ SOME_INPUTS_FAILED = 1
 INTERRUPTED = 130
 
 # A settings class is one parameter in Python and one option a field on the command line.
-SETTINGS = (api.PrepareSettings, api.EvaluateSettings, api.SegmentSettings)
+SETTINGS = (api.PrepareSettings, api.EvaluateSettings, api.CompareSettings, api.SegmentSettings)
 for _settings in SETTINGS:
     Parameter(name="*")(_settings)
 

@@ -10,26 +10,63 @@ from nucleate.evaluation.average_precision import (
     PrecisionTable,
     SizeCounts,
 )
+from nucleate.evaluation.centroids import CentroidLimit, Centroids, centroid_matches
+from nucleate.evaluation.comparison import Comparison, ScoreDifference, compare_evaluations
+from nucleate.evaluation.dataset_scores import evaluate_predictions
 from nucleate.evaluation.detectron2_text import detectron2_messages, detectron2_scores, detectron2_text
-from nucleate.evaluation.image_scores import EmptyImageRule, Scores, mean_scores, score_overlaps
-from nucleate.evaluation.matching import Overlaps, label_map_overlaps, mask_overlaps
-from nucleate.evaluation.pictures import ComparisonStyle, draw_side_by_side, write_pictures
-from nucleate.evaluation.report import (
-    check_same_conditions,
-    evaluation_to_json,
-    evaluation_to_markdown,
-    write_report,
+from nucleate.evaluation.image_scores import (
+    DetectionScores,
+    EmptyImageRule,
+    Scores,
+    detection_scores,
+    image_scores,
+    mean_detection,
+    mean_scores,
+    score_overlaps,
 )
-from nucleate.evaluation.results import Evaluation, EvaluationSettings, GroupResult, ImageResult
-from nucleate.evaluation.results_file import FoundPredictions, read_results_file
-from nucleate.evaluation.standard import ImagePair, evaluate_predictions, of_known_classes, pair_image
+from nucleate.evaluation.intervals import (
+    Interval,
+    IntervalMethod,
+    PairedDifference,
+    Resampling,
+    mean_intervals,
+    paired_difference,
+)
+from nucleate.evaluation.matching import Overlaps, label_map_overlaps, mask_overlaps
+from nucleate.evaluation.nuceval import CorrectedImage, border_ring, correct_image
+from nucleate.evaluation.pannuke import PannukeAverages, PannukeImage, pannuke_averages, pannuke_image
+from nucleate.evaluation.panoptic import Matches
+from nucleate.evaluation.pictures import ComparisonStyle, draw_side_by_side, write_pictures
+from nucleate.evaluation.protocols import NucevalParts, Protocol, ProtocolName, Rasteriser
+from nucleate.evaluation.rasterisation import rasterise
+from nucleate.evaluation.report import check_same_conditions, evaluation_to_json, write_report
+from nucleate.evaluation.report_tables import evaluation_to_markdown
+from nucleate.evaluation.results import (
+    CountErrors,
+    Evaluation,
+    EvaluationSettings,
+    GroupResult,
+    ImageResult,
+    ResampleBy,
+    ScoreInterval,
+)
+from nucleate.evaluation.results_file import FoundPredictions, read_results_file, read_results_of_files
+from nucleate.evaluation.standard import ImagePair, of_known_classes, pair_image
+from nucleate.evaluation.tally import SizeMatches, Tally, pooled, tally_overlaps
 from nucleate.evaluation.threshold import ThresholdCurve, choose_score_threshold, threshold_curve
+from nucleate.evaluation.vague_areas import VagueAreas
 
 __all__ = [
     "AveragePrecision",
     "AveragePrecisionScorer",
+    "CentroidLimit",
+    "Centroids",
     "ClassPrecision",
+    "Comparison",
     "ComparisonStyle",
+    "CorrectedImage",
+    "CountErrors",
+    "DetectionScores",
     "EmptyImageRule",
     "Evaluation",
     "EvaluationSettings",
@@ -37,14 +74,36 @@ __all__ = [
     "GroupResult",
     "ImagePair",
     "ImageResult",
+    "Interval",
+    "IntervalMethod",
     "Kind",
+    "Matches",
+    "NucevalParts",
     "Overlaps",
+    "PairedDifference",
+    "PannukeAverages",
+    "PannukeImage",
     "PrecisionTable",
+    "Protocol",
+    "ProtocolName",
+    "Rasteriser",
+    "ResampleBy",
+    "Resampling",
+    "ScoreDifference",
+    "ScoreInterval",
     "Scores",
     "SizeCounts",
+    "SizeMatches",
+    "Tally",
     "ThresholdCurve",
+    "VagueAreas",
+    "border_ring",
+    "centroid_matches",
     "check_same_conditions",
     "choose_score_threshold",
+    "compare_evaluations",
+    "correct_image",
+    "detection_scores",
     "detectron2_messages",
     "detectron2_scores",
     "detectron2_text",
@@ -52,14 +111,24 @@ __all__ = [
     "evaluate_predictions",
     "evaluation_to_json",
     "evaluation_to_markdown",
+    "image_scores",
     "label_map_overlaps",
     "mask_overlaps",
+    "mean_detection",
+    "mean_intervals",
     "mean_scores",
     "of_known_classes",
     "pair_image",
-    "score_overlaps",
-    "threshold_curve",
+    "paired_difference",
+    "pannuke_averages",
+    "pannuke_image",
+    "pooled",
+    "rasterise",
     "read_results_file",
+    "read_results_of_files",
+    "score_overlaps",
+    "tally_overlaps",
+    "threshold_curve",
     "write_pictures",
     "write_report",
 ]

@@ -66,6 +66,21 @@ class Overlaps:
             intersections_px=self.intersections_px[pairs],
         )
 
+    def of_classes(self, annotated: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Overlaps:
+        """Return the pairs of the annotated (M,) and predicted (N,) nuclei that are true, renumbered in order."""
+        kept = self.with_predicted(predicted)
+        pairs = annotated[kept.annotated_indices]
+        new_indices = np.cumsum(annotated) - 1
+        return Overlaps(
+            annotated_ids=kept.annotated_ids[annotated],
+            predicted_ids=kept.predicted_ids,
+            annotated_areas_px=kept.annotated_areas_px[annotated],
+            predicted_areas_px=kept.predicted_areas_px,
+            annotated_indices=new_indices[kept.annotated_indices[pairs]],
+            predicted_indices=kept.predicted_indices[pairs],
+            intersections_px=kept.intersections_px[pairs],
+        )
+
 
 def label_map_overlaps(annotated: NDArray[np.integer], predicted: NDArray[np.integer]) -> Overlaps:
     """Return the overlaps of two instance maps; index i is the i-th smallest id, so gaps in the ids don't matter.

@@ -1,35 +1,39 @@
-"""An evaluation as files: `evaluation.json` (docs/evaluation-schema.md) and the table `evaluation.md`."""
+"""An evaluation as files: `evaluation.json` (docs/evaluation-schema.md) and the tables of `evaluation.md`."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from nucleate.errors import ResultsError
 from nucleate.evaluation.average_precision import AveragePrecision, PrecisionTable
-from nucleate.evaluation.image_scores import SCORE_NAMES, Scores
+from nucleate.evaluation.image_scores import SCORE_NAMES, DetectionScores, Scores, detection_scores, mean_detection
+from nucleate.evaluation.panoptic import Matches
+from nucleate.evaluation.report_tables import evaluation_to_markdown
 from nucleate.evaluation.results import Evaluation, EvaluationSettings, GroupResult
+from nucleate.evaluation.tally import SizeMatches
 from nucleate.files import write_json, write_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 JSON_NAME = "evaluation.json"
 TABLE_NAME = "evaluation.md"
 # What makes two evaluations comparable.
-CONDITIONS = ("model", "model_fingerprint", "data_fingerprint", "split", "empty_image", "score_threshold")
-SCORE_HEADINGS = {
-    "pq": "PQ",
-    "sq": "SQ",
-    "dq": "DQ",
-    "aji": "AJI",
-    "dice": "Dice",
-    "f1": "F1",
-    "precision": "precision",
-    "recall": "recall",
-}
+CONDITIONS = (
+    "model",
+    "model_fingerprint",
+    "data_fingerprint",
+    "split",
+    "protocol",
+    "vague_fingerprint",
+    "empty_image",
+    "score_threshold",
+    "centroid_limit",
+    "resample_by",
+)
 
 
 def write_report(folder: Path, evaluation: Evaluation) -> None:
@@ -53,12 +57,19 @@ def check_same_conditions(folder: Path, settings: EvaluationSettings, data_finge
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        held = {key: found[key] for key in CONDITIONS}
+        version = found["schema_version"]
+        held = {key: found[key] for key in CONDITIONS if key in found or version == SCHEMA_VERSION}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultsError(
             "no evaluation of ours: choose another --output, or --fresh replaces it", path=path
         ) from error
-    wanted = {**asdict(settings), "data_fingerprint": data_fingerprint}
+    if version != SCHEMA_VERSION:
+        raise ResultsError(
+            f"holds an evaluation of schema version {version}, this one has {SCHEMA_VERSION}: choose another --output, "
+            "or --fresh replaces it",
+            path=path,
+        )
+    wanted = {**_conditions(settings), "data_fingerprint": data_fingerprint}
     for key in CONDITIONS:
         if held[key] != wanted[key]:
             raise ResultsError(
@@ -74,16 +85,20 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "units": "percent",
-        "model": settings.model,
-        "model_fingerprint": settings.model_fingerprint,
+        **_conditions(settings),
         "data": evaluation.data,
         "data_fingerprint": evaluation.data_fingerprint,
-        "split": settings.split,
-        "protocol": evaluation.protocol,
-        "empty_image": settings.empty_image,
-        "score_threshold": settings.score_threshold,
+        "averaging": settings.protocol.averaging,
+        "nuceval": None if settings.protocol.parts is None else asdict(settings.protocol.parts),
         "score_threshold_from": settings.score_threshold_from,
         "notes": list(evaluation.notes),
+        "intervals": {
+            **asdict(settings.resampling),
+            "scores": {
+                each.score: {"low": _number(each.low), "high": _number(each.high)} for each in evaluation.intervals
+            },
+        },
+        "pannuke": None if evaluation.pannuke is None else _numbers(asdict(evaluation.pannuke)),
         "overall": _group_to_json(evaluation.overall),
         "organs": [_group_to_json(group) for group in evaluation.organs],
         "images": [
@@ -94,91 +109,30 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
                 "annotated": image.annotated,
                 "predicted": image.predicted,
                 "matched": image.matched,
+                "splits": image.tally.splits,
+                "merges": image.tally.merges,
                 "scores": None if image.scores is None else _scores_to_json(image.scores),
+                "detection": None
+                if image.scores is None
+                else _detection_to_json(mean_detection([image.tally], settings.empty_image)),
             }
             for image in evaluation.images
         ],
     }
 
 
-def evaluation_to_markdown(evaluation: Evaluation) -> str:
-    """Return the overall table, the table by organ, and below them what the numbers depend on."""
-    settings, overall = evaluation.settings, evaluation.overall
-    sizes, uncapped = overall.sizes, overall.precision.segm_uncapped.max_detections
-    parts = [
-        f"# Evaluation of {settings.model or 'predictions'}",
-        _summary(evaluation),
-        _table(["", *SCORE_HEADINGS.values()], [["all", *_score_cells(overall.scores)]]),
-        _table(
-            ["", "detections an image", *overall.precision.segm.named()],
-            [
-                [result.kind, str(result.max_detections), *(_cell(value) for value in result.named().values())]
-                for result in overall.precision
-            ],
-        ),
-        _table(
-            ["annotated nuclei", "small (below 32x32 px)", "medium (below 96x96 px)", "large"],
-            [[str(sizes.total), str(sizes.small), str(sizes.medium), str(sizes.large)]],
-        ),
-    ]
-    reasons = list(dict.fromkeys(reason for result in overall.precision for reason in result.undefined))
-    if reasons:
-        parts.append("Not defined (`nan`): " + "; ".join(reasons) + ".")
-    if overall.precision.segm.per_class:
-        parts += ["## By class", _class_table(overall.precision)]
-    if evaluation.organs:
-        parts += ["## By organ", _organ_table(evaluation.organs)]
-    parts += ["## How", _list(_conditions(evaluation, uncapped))]
-    return "\n\n".join(parts) + "\n"
-
-
-def _summary(evaluation: Evaluation) -> str:
-    overall = evaluation.overall
-    return (
-        f"{overall.images} images ({evaluation.settings.split}), {overall.annotated} annotated and "
-        f"{overall.predicted} predicted nuclei. All scores in percent."
-    )
-
-
-def _conditions(evaluation: Evaluation, uncapped: int) -> list[str]:
-    settings = evaluation.settings
-    rule = (
-        f"PQ, SQ, DQ, AJI and Dice: protocol `{evaluation.protocol}`, mean over images, nuclei with a score above "
-        f"{settings.score_threshold:g} ({settings.score_threshold_from}); PQ at IoU > 0.5; F1, precision and recall "
-        "at IoU >= 0.5."
-    )
-    return [
-        f"Data: `{Path(evaluation.data).name}`, fingerprint `{evaluation.data_fingerprint}`, split {settings.split}.",
-        rule,
-        f"An image without annotated and predicted nuclei: `{settings.empty_image}`.",
-        f"AP: COCO, all detections by rank, at the best 100 of an image (Detectron2's) and at {uncapped} (all).",
-        *(f"{note}." for note in evaluation.notes),
-    ]
-
-
-def _organ_table(organs: Sequence[GroupResult]) -> str:
-    rows = [
-        [
-            group.name,
-            str(group.images),
-            str(group.annotated),
-            *(_cell(getattr(group.scores, name)) for name in ("pq", "sq", "dq", "aji", "dice", "f1")),
-            _cell(group.precision.segm.ap),
-            _cell(group.precision.segm.ap50),
-            _cell(group.precision.segm_uncapped.ap50),
-        ]
-        for group in organs
-    ]
-    headings = ["organ", "images", "nuclei", "PQ", "SQ", "DQ", "AJI", "Dice", "F1", "AP", "AP50", "AP50 uncapped"]
-    return _table(headings, rows)
-
-
-def _class_table(precision: PrecisionTable) -> str:
-    rows = [
-        [each.class_name, *(_cell(result.per_class[index].ap) for result in precision)]
-        for index, each in enumerate(precision.segm.per_class)
-    ]
-    return _table(["class", "bbox AP", "segm AP", "bbox AP uncapped", "segm AP uncapped"], rows)
+def _conditions(settings: EvaluationSettings) -> dict[str, str | float]:
+    return {
+        "model": settings.model,
+        "model_fingerprint": settings.model_fingerprint,
+        "split": settings.split,
+        "protocol": str(settings.protocol),
+        "vague_fingerprint": settings.vague_fingerprint,
+        "empty_image": settings.empty_image,
+        "score_threshold": settings.score_threshold,
+        "centroid_limit": str(settings.centroid_limit),
+        "resample_by": settings.resample_by,
+    }
 
 
 def _group_to_json(group: GroupResult) -> dict[str, Any]:
@@ -189,6 +143,15 @@ def _group_to_json(group: GroupResult) -> dict[str, Any]:
         "predicted": group.predicted,
         "sizes": asdict(group.sizes),
         "scores": _scores_to_json(group.scores),
+        "pooled": _scores_to_json(group.pooled),
+        "detection": _detection_to_json(group.detection),
+        "pooled_detection": _detection_to_json(detection_scores(group.tally)),
+        "by_size": {
+            field.name: _matches_to_json(getattr(group.tally.by_size, field.name)) for field in fields(SizeMatches)
+        },
+        "count_error": asdict(group.count_errors),
+        "splits": group.tally.splits,
+        "merges": group.tally.merges,
         "average_precision": {
             field.name: _precision_to_json(getattr(group.precision, field.name)) for field in fields(PrecisionTable)
         },
@@ -212,20 +175,23 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _score_cells(scores: Scores) -> list[str]:
-    return [_cell(getattr(scores, name)) for name in SCORE_HEADINGS]
+def _detection_to_json(scores: Sequence[DetectionScores]) -> list[dict[str, Any]]:
+    return [
+        {"rule": each.rule, **_numbers({"f1": each.f1, "precision": each.precision, "recall": each.recall})}
+        for each in scores
+    ]
 
 
-def _cell(value: float) -> str:
-    return f"{value:.1f}"
+def _matches_to_json(matches: Matches) -> dict[str, Any]:
+    return {
+        "annotated": matches.true_positives + matches.false_negatives,
+        "found": matches.true_positives,
+        "false": matches.false_positives,
+        "pq": 100 * matches.pq,
+        "sq": 100 * matches.sq,
+        "dq": 100 * matches.dq,
+    }
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("---:" for _ in headings[1:])]
-    # A bar in a class or organ name would open another column.
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in (headings, rule, *rows)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
-
-
-def _list(items: Sequence[str]) -> str:
-    return "\n".join(f"- {item}" for item in items)
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in values.items()}

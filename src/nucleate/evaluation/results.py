@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
-from nucleate.errors import ConfigError
+from nucleate.errors import ConfigError, DataError
 from nucleate.evaluation.average_precision import PrecisionTable, SizeCounts
-from nucleate.evaluation.image_scores import EmptyImageRule, Scores
+from nucleate.evaluation.centroids import HALF_DIAMETER, CentroidLimit
+from nucleate.evaluation.image_scores import EMPTY_IMAGE_RULES, DetectionScores, EmptyImageRule, Scores
+from nucleate.evaluation.intervals import DEFAULT_RESAMPLING, Resampling
+from nucleate.evaluation.pannuke import PannukeAverages
+from nucleate.evaluation.protocols import STANDARD, Protocol
+from nucleate.evaluation.tally import Tally
 
-Protocol = Literal["standard"]
+ResampleBy = Literal["image", "organ", "source"]
+# The scores that get an interval.
+INTERVAL_SCORES = ("pq", "aji", "dice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +32,12 @@ class EvaluationSettings:
         model: the model's name, or the results file's.
         model_fingerprint: differs where the model's weights or the results file's content do.
         split: the part of the data set.
+        protocol: the definitions.
+        centroid_limit: of the pairs by centroid.
+        resampling: of the intervals.
+        resample_by: what is drawn as a whole: images; or organs (in NuInsSeg an organ is a slide) or source data
+            sets, whose images share more than chance.
+        vague_fingerprint: differs where the vague areas do; empty where none are used.
     """
 
     score_threshold: float = 0.5
@@ -32,12 +46,39 @@ class EvaluationSettings:
     model: str = ""
     model_fingerprint: str = ""
     split: str = "all"
+    protocol: Protocol = STANDARD
+    centroid_limit: CentroidLimit = HALF_DIAMETER
+    resampling: Resampling = DEFAULT_RESAMPLING
+    resample_by: ResampleBy = "image"
+    vague_fingerprint: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.score_threshold <= 1:
             raise ConfigError(f"score threshold {self.score_threshold} lies outside 0 to 1")
-        if self.empty_image not in ("one", "skip", "zero"):
+        if self.empty_image not in EMPTY_IMAGE_RULES:
             raise ConfigError(f"empty_image {self.empty_image!r} is not one of one, skip, zero")
+        if self.resample_by not in ("image", "organ", "source"):
+            raise ConfigError(f"resample_by {self.resample_by!r} is not one of image, organ, source")
+
+    def group_names(self, images: Sequence[ImageResult]) -> list[str] | None:
+        """Return the name of each image's group for resampling; None where each image is drawn by itself.
+
+        Raises:
+            DataError: an image names no such group.
+        """
+        match self.resample_by:
+            case "image":
+                return None
+            case "organ":
+                names = [image.organ or "" for image in images]
+            case "source":
+                names = [image.source for image in images]
+            case _:
+                assert_never(self.resample_by)
+        if "" in names:
+            nameless = images[names.index("")].file_name
+            raise DataError(f"{nameless!r} names no {self.resample_by}: resample by image")
+        return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +89,60 @@ class ImageResult:
         image_id: the data set's.
         file_name: relative to the data set's images.
         organ: as in the data set, None where it names none.
-        annotated: annotated nuclei in the label map.
-        predicted: predicted nuclei in the label map.
-        matched: pairs with IoU > 0.5.
-        scores: None where the empty-image rule skips the image.
+        source: the data set that it comes from, "" when unknown.
+        tally: the counts that the scores are made of.
+        scores: None where the image is skipped: by the empty-image rule, or by `pannuke` without annotated nuclei.
     """
 
     image_id: int
     file_name: str
     organ: str | None
-    annotated: int
-    predicted: int
-    matched: int
+    source: str
+    tally: Tally
     scores: Scores | None
+
+    @property
+    def annotated(self) -> int:
+        """Return the annotated nuclei that count."""
+        return self.tally.annotated
+
+    @property
+    def predicted(self) -> int:
+        """Return the predicted nuclei that count."""
+        return self.tally.predicted
+
+    @property
+    def matched(self) -> int:
+        """Return the pairs with IoU > 0.5."""
+        return self.tally.panoptic.true_positives
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountErrors:
+    """Predicted less annotated nuclei of an image, over images, each image alike.
+
+    Attributes:
+        mean: with its sign.
+        mean_absolute: without.
+    """
+
+    mean: float
+    mean_absolute: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreInterval:
+    """A bootstrap interval of a score's mean over images, percent; NaN where there is one group or none.
+
+    Attributes:
+        score: its name in `Scores`.
+        low: lower end.
+        high: upper end.
+    """
+
+    score: str
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +152,34 @@ class GroupResult:
     Attributes:
         name: "all" or an organ.
         images: how many.
-        annotated: annotated nuclei in the label maps.
-        predicted: predicted nuclei in the label maps.
         sizes: annotated nuclei by size class, as COCO counts them.
-        scores: each score's mean over the images.
+        scores: each score's mean over the images, as the protocol averages.
+        pooled: the same scores of all nuclei together: counts added up, divided once.
+        detection: F1, precision and recall by IoU and by centroid, averaged as `scores`.
+        count_errors: predicted less annotated nuclei.
+        tally: the counts of all images added up.
         precision: average precision on all detections.
     """
 
     name: str
     images: int
-    annotated: int
-    predicted: int
     sizes: SizeCounts
     scores: Scores
+    pooled: Scores
+    detection: tuple[DetectionScores, ...]
+    count_errors: CountErrors
+    tally: Tally
     precision: PrecisionTable
+
+    @property
+    def annotated(self) -> int:
+        """Return the annotated nuclei that count."""
+        return self.tally.annotated
+
+    @property
+    def predicted(self) -> int:
+        """Return the predicted nuclei that count."""
+        return self.tally.predicted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,27 +188,29 @@ class Evaluation:
 
     Attributes:
         settings: how it was scored.
-        protocol: the definitions of PQ, AJI and Dice (docs/evaluation-schema.md).
         data: the annotations file.
         data_fingerprint: of annotations and images; equal numbers need equal fingerprints.
         overall: all images.
         organs: one an organ, in alphabetical order; empty where the data set names none.
         images: one an image, in the data set's order.
+        intervals: of the means over all images; PQ, AJI and Dice.
+        pannuke: averages of PQ over classes and tissues, where that is the protocol.
         notes: what was left out or changed before scoring, one sentence each.
     """
 
     settings: EvaluationSettings
-    protocol: Protocol
     data: str
     data_fingerprint: str
     overall: GroupResult
     organs: tuple[GroupResult, ...]
     images: tuple[ImageResult, ...]
+    intervals: tuple[ScoreInterval, ...]
+    pannuke: PannukeAverages | None = None
     notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """Return what the command line prints: Detectron2's tables of AP, then all scores by organ."""
+        """Return what the command line prints: Detectron2's tables of AP, then scores by organ, not all details."""
         from nucleate.evaluation.detectron2_text import detectron2_text
-        from nucleate.evaluation.report import evaluation_to_markdown
+        from nucleate.evaluation.report_tables import evaluation_to_markdown
 
-        return f"{detectron2_text(self)}\n\n{evaluation_to_markdown(self)}"
+        return f"{detectron2_text(self)}\n\n{evaluation_to_markdown(self, details=False)}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nucleate.data import CocoDataset
+from nucleate.core import Instances
+from nucleate.data import CocoDataset, ImageRecord
 from nucleate.errors import DataError
 from nucleate.export import ImagePredictions, read_coco_results
 
@@ -44,8 +45,58 @@ def read_results_file(path: Path, dataset: CocoDataset, whole: CocoDataset) -> F
     foreign = sorted(ids - set(dataset.category_ids))
     frames = {record.image_id: record.frame for record in whole.records}
     found = {image.image_id: image for image in read_coco_results(path, frames, [*dataset.category_ids, *foreign])}
-    wanted = [found.pop(record.image_id) for record in dataset.records]
-    outside = sum(len(image.instances) for image in found.values())
+    return _of_split(found, dataset)
+
+
+def read_results_of_files(path: Path, dataset: CocoDataset, whole: CocoDataset) -> FoundPredictions:
+    """Read the detections of `segment`, whose image ids count its inputs: images are found by their file names.
+
+    Args:
+        path: a COCO results list in which every record has a file name.
+        dataset: the split to score.
+        whole: all images that the file may speak of.
+
+    Raises:
+        DataError: the file is no results list, or a file name belongs to no image, or to several.
+    """
+    exact = {record.file_name: record for record in whole.records}
+    by_name: dict[str, list[ImageRecord]] = {}
+    for record in whole.records:
+        by_name.setdefault(PurePosixPath(record.file_name).name, []).append(record)
+    images: dict[int, ImageRecord] = {}
+    for number, entry in enumerate(_raw_records(path)):
+        image_id, file_name = entry.get("image_id"), entry.get("file_name")
+        if not isinstance(image_id, int) or not isinstance(file_name, str) or image_id in images:
+            continue
+        named = by_name.get(PurePosixPath(file_name.replace("\\", "/")).name, [])
+        fitting = [exact[file_name]] if file_name in exact else named
+        if len(fitting) != 1:
+            problem = "is no image of the annotations" if not fitting else "names several images of the annotations"
+            raise DataError(f"{file_name!r} {problem}", path=path, item=f"record {number}")
+        images[image_id] = fitting[0]
+    ids = {entry["category_id"] for entry in _raw_records(path) if type(entry.get("category_id")) is int}
+    foreign = sorted(ids - set(dataset.category_ids))
+    frames = {image_id: record.frame for image_id, record in images.items()}
+    found: dict[int, ImagePredictions] = {}
+    for image in read_coco_results(path, frames, [*dataset.category_ids, *foreign]):
+        record = images[image.image_id]
+        if record.image_id in found:
+            raise DataError(f"two inputs are the image {record.file_name!r} of the annotations", path=path)
+        found[record.image_id] = replace(image, image_id=record.image_id)
+    return _of_split(found, dataset)
+
+
+def _of_split(found: Mapping[int, ImagePredictions], dataset: CocoDataset) -> FoundPredictions:
+    """Return the predictions of a split's images, empty where nothing was found, and what is to be said of the rest."""
+    wanted = [
+        found.get(record.image_id)
+        or ImagePredictions(
+            image_id=record.image_id, file_name=record.file_name, instances=Instances.empty(record.frame)
+        )
+        for record in dataset.records
+    ]
+    inside = {record.image_id for record in dataset.records}
+    outside = sum(len(image.instances) for image_id, image in found.items() if image_id not in inside)
     silent = sum(not len(image.instances) for image in wanted)
     notes = []
     if outside:

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from nucleate.api.convert import convert
-from nucleate.api.evaluate import EvaluateSettings, evaluate
+from nucleate.api.evaluate import evaluate
 from nucleate.api.loading import load_model
 from nucleate.api.scaling import ScaleRequest, known_scale
+from nucleate.api.scoring import EvaluateSettings
 from nucleate.errors import CheckpointError, ConfigError, TrainingError
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.torch_engine import TorchEngine

@@ -1,0 +1,122 @@
+"""`nucleate compare`: results that exist, side by side on the same images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from nucleate.api.evaluate import RESULTS_PATH, read_part
+from nucleate.api.scoring import EvaluateSettings, scoring_rules, vague_areas
+from nucleate.data import Split
+from nucleate.errors import ConfigError, DataError
+from nucleate.evaluation import (
+    Comparison,
+    EmptyImageRule,
+    Evaluation,
+    IntervalMethod,
+    ProtocolName,
+    Rasteriser,
+    ResampleBy,
+    compare_evaluations,
+    evaluate_predictions,
+    read_results_file,
+    read_results_of_files,
+)
+from nucleate.export.results_folder import COCO_NAME
+from nucleate.models.run_card import RunCard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareSettings:
+    """How results are compared; scores as `evaluate` makes them.
+
+    Attributes:
+        score: nuclei above this score count, 0 to 1; unset takes the threshold stored with a run, 0.5 for a results
+            file, and all nuclei of a results folder.
+        empty_image: what an image without annotated and predicted nuclei scores: 100 percent (one), 0 (zero), or
+            nothing (skip).
+        protocol: standard, nuceval or pannuke.
+        vague: nuceval: folder with a mask an image, under the image's name; not 0 is vague.
+        vague_threshold: nuceval: a nucleus with a greater share of its pixels in vague areas is removed; unset is 0.25.
+        weighted: nuceval: weigh images by their annotated nuclei.
+        overlapping: nuceval: annotated nuclei may share pixels.
+        ring_px: nuceval: width of the ring around annotated borders that counts for neither side.
+        rasteriser: nuceval: how annotated polygons become pixels: coco, pixel-centres, or fillpoly as nuc_eval.
+        resample_by: what intervals draw, and the test swaps, as a whole: image, organ (in NuInsSeg a slide) or source.
+        interval: percentile, or bca, which corrects for bias and skewness.
+        images: folder of the images, where it is not beside the annotations.
+    """
+
+    score: float | None = None
+    empty_image: EmptyImageRule = "one"
+    protocol: ProtocolName = "standard"
+    vague: Path | None = None
+    vague_threshold: float | None = None
+    weighted: bool = False
+    overlapping: bool = False
+    ring_px: int = 0
+    rasteriser: Rasteriser = "coco"
+    resample_by: ResampleBy = "image"
+    interval: IntervalMethod = "percentile"
+    images: Path | None = None
+
+    def scoring(self) -> EvaluateSettings:
+        """Return the same settings for `evaluate`."""
+        return EvaluateSettings(**{each.name: getattr(self, each.name) for each in fields(self)})
+
+
+DEFAULT_SETTINGS = CompareSettings()
+
+
+def compare(
+    paths: Sequence[Path], *, on: Split | None = None, settings: CompareSettings = DEFAULT_SETTINGS
+) -> Comparison:
+    """Compare the results of models on the same images: one table, paired differences to the first.
+
+    Args:
+        paths: two or more results, then the annotations (a data set that `prepare` made, or a COCO file). Results are
+            COCO results files, runs that `evaluate` has scored, and folders of `segment`, whose images are found in
+            the data set by their names.
+        on: the split; unset takes test where there is one, else val, else all.
+        settings: threshold, rules.
+
+    Raises:
+        ConfigError: fewer than two results.
+        DataError: results and annotations don't fit.
+    """
+    if len(paths) < 3:
+        raise ConfigError("give two or more results to compare, and the annotations as the last argument")
+    *results, annotations = (Path(path) for path in paths)
+    return compare_evaluations([_scored(path, annotations, on, settings) for path in results])
+
+
+def _scored(path: Path, annotations: Path, on: Split | None, settings: CompareSettings) -> Evaluation:
+    scoring = settings.scoring()
+    part = read_part(annotations, on, scoring)
+    rules = scoring_rules(scoring, part.dataset, part.split)
+    threshold, origin, file = 0.5, "default for results files", path
+    read = read_results_file
+    if (path / COCO_NAME).is_file():
+        threshold, origin, file = 0.0, "all nuclei of a results folder", path / COCO_NAME
+        read = read_results_of_files
+    elif path.is_dir():
+        card, file = RunCard.read(path), path / RESULTS_PATH
+        threshold, origin = card.score_threshold, f"stored with the model, {card.score_threshold_from}"
+    if not file.is_file():
+        raise DataError("no results here: `nucleate evaluate` or `nucleate segment` makes them", path=file)
+    found = read(file, part.dataset, part.whole)
+    if part.dataset.nuclei and not any(len(image.instances) for image in found.predictions):
+        raise DataError(
+            f"no detection in any image of the split {part.split}: these are other images' results", path=file
+        )
+    rules = replace(
+        rules,
+        score_threshold=threshold if settings.score is None else settings.score,
+        score_threshold_from=origin if settings.score is None else "given",
+        model=path.name,
+        model_fingerprint=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+    )
+    evaluation = evaluate_predictions(part.dataset, found.predictions, rules, vague=vague_areas(scoring))
+    return replace(evaluation, notes=(*found.notes, *evaluation.notes))

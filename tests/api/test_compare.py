@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nucleate.api.compare import CompareSettings, compare
+from nucleate.errors import ConfigError, DataError
+from nucleate.export import ImagePredictions, write_coco_results
+from nucleate.models.run_card import RunCard
+from tests.evaluation.drawings import Box, predict, write_dataset
+
+G: Box = (5, 15, 10, 20)
+SHIFTED: Box = (5, 15, 11, 21)
+
+
+@pytest.fixture
+def annotated(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data", [[G], [G], [G]]).annotations_path
+
+
+def _file(path: Path, box: Box, score: float = 0.9) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_coco_results(path, [predict(number, [box], [score]) for number in (1, 2, 3)], category_ids=[1])
+    return path
+
+
+def test_results_files_are_compared_in_the_order_given(tmp_path: Path, annotated: Path) -> None:
+    comparison = compare([_file(tmp_path / "a.json", SHIFTED), _file(tmp_path / "b.json", G), annotated])
+    assert [each.overall.scores.pq for each in comparison.evaluations] == pytest.approx([81.818, 100], abs=1e-3)
+    assert "| 2: b.json less 1: a.json | pq | +18.18 |" in comparison.summary()
+
+
+def test_a_run_is_compared_at_its_own_threshold(tmp_path: Path, annotated: Path) -> None:
+    run = tmp_path / "run"
+    _file(run / "inference" / "coco_instances_results.json", G, 0.3)
+    RunCard(name="run", score_threshold=0.2).write(run)
+    first, second = compare([_file(tmp_path / "a.json", G, 0.3), run, annotated]).evaluations
+    assert (first.overall.scores.pq, second.overall.scores.pq) == (0, 100)
+
+
+def test_images_of_a_results_folder_are_found_by_name_and_all_its_nuclei_count(tmp_path: Path, annotated: Path) -> None:
+    """`segment` counts its inputs from 1 whatever the data set's ids are."""
+    images = [
+        ImagePredictions(image_id=number, file_name=f"elsewhere/image_{4 - number}.png", instances=box.instances)
+        for number, box in ((1, predict(1, [G], [0.1])), (2, predict(2, [SHIFTED], [0.1])))
+    ]
+    folder = tmp_path / "results"
+    folder.mkdir()
+    write_coco_results(folder / "coco_instances_results.json", images, category_ids=[1])
+    _, second = compare([_file(tmp_path / "a.json", G), folder, annotated]).evaluations
+    found = [image.scores and round(image.scores.pq, 1) for image in second.images]
+    assert found == [0, 81.8, 100]
+    assert second.notes == ("1 of 3 images have no detection in the results file",)
+
+
+def test_a_results_folder_of_other_images_is_refused(tmp_path: Path, annotated: Path) -> None:
+    path = _file(tmp_path / "results" / "coco_instances_results.json", G)
+    path.write_text(path.read_text().replace("image_1.png", "image_9.png"))
+    with pytest.raises(DataError, match="'image_9.png' is no image of the annotations"):
+        compare([_file(tmp_path / "a.json", G), path.parent, annotated])
+
+
+def test_results_without_a_detection_in_the_split_are_refused(tmp_path: Path, annotated: Path) -> None:
+    (tmp_path / "b.json").write_text(json.dumps([]))
+    with pytest.raises(DataError, match="no detection in any image of the split all"):
+        compare([_file(tmp_path / "a.json", G), tmp_path / "b.json", annotated])
+
+
+def test_a_run_without_results_is_refused(tmp_path: Path, annotated: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(DataError, match="no results here"):
+        compare([_file(tmp_path / "a.json", G), tmp_path / "run", annotated])
+
+
+def test_two_paths_are_too_few(tmp_path: Path, annotated: Path) -> None:
+    with pytest.raises(ConfigError, match="two or more results"):
+        compare([_file(tmp_path / "a.json", G), annotated])
+
+
+def test_settings_of_evaluate_apply(tmp_path: Path, annotated: Path) -> None:
+    settings = CompareSettings(protocol="nuceval", ring_px=1)
+    comparison = compare(
+        [_file(tmp_path / "a.json", SHIFTED), _file(tmp_path / "b.json", G), annotated], settings=settings
+    )
+    assert comparison.differences[0].paired.difference == 0
