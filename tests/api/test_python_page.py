@@ -14,7 +14,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 
 def test_code_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys.modules["nucleate.api.segment"], "load_model", lambda model, device: ink_model())
+    monkeypatch.setattr(sys.modules["nucleate.api.segment"], "load_model", lambda model, device, **how: ink_model())
     Image.fromarray(THREE).save("image.png")
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     known: dict[str, object] = {}

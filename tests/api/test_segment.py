@@ -22,6 +22,7 @@ from nucleate.export import nucleus_rows
 from nucleate.files import folder_lock, read_label_map
 from nucleate.inference import ImageArray, Segmentation, collect_inputs
 from nucleate.models.run_card import RunCard
+from nucleate.models.star_convex.onnx_engine import EngineSettings
 from tests.inference.fake_segmenter import InkSegmenter, draw_discs, draw_grid
 from tests.inference.test_scale import TrainedInkSegmenter
 
@@ -416,16 +417,17 @@ def test_scale_of_each_image_is_logged(caplog: pytest.LogCaptureFixture) -> None
     assert any("array: scale: nuclei of about" in record.message for record in caplog.records)
 
 
-def test_segment_loads_the_named_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_segment_loads_the_named_model_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def load(model: str | Path, device: str | None) -> LoadedModel:
-        asked.extend([model, device])
+    def load(model: str | Path, device: str | None, *, engine: EngineSettings, accurate: bool) -> LoadedModel:
+        asked.extend([model, device, engine.precision, engine.threads, accurate])
         return ink_model()
 
     monkeypatch.setattr(sys.modules["nucleate.api.segment"], "load_model", load)
-    assert len(segment(THREE, model="ink", device="cpu")[0]) == 3
-    assert asked == ["ink", "cpu"]
+    settings = SegmentSettings(precision="fp32", threads=1, accurate=True)
+    assert len(segment(THREE, model="ink", device="cpu", settings=settings)[0]) == 3
+    assert asked == ["ink", "cpu", "fp32", 1, True]
 
 
 def test_missing_input_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
