@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from nucleate.api.evaluate import RESULTS_PATH, read_part
-from nucleate.api.scoring import EvaluateSettings, scoring_rules, vague_areas
+from nucleate.api.evaluate import RESULTS_PATH, ScoredPart, read_part, score_part
+from nucleate.api.scoring import EvaluateSettings, scoring_rules
 from nucleate.data import Split
 from nucleate.errors import ConfigError, DataError
 from nucleate.evaluation import (
@@ -20,7 +20,6 @@ from nucleate.evaluation import (
     Rasteriser,
     ResampleBy,
     compare_evaluations,
-    evaluate_predictions,
     read_results_file,
     read_results_of_files,
 )
@@ -89,13 +88,13 @@ def compare(
     if len(paths) < 3:
         raise ConfigError("give two or more results to compare, and the annotations as the last argument")
     *results, annotations = (Path(path) for path in paths)
-    return compare_evaluations([_scored(path, annotations, on, settings) for path in results])
-
-
-def _scored(path: Path, annotations: Path, on: Split | None, settings: CompareSettings) -> Evaluation:
     scoring = settings.scoring()
     part = read_part(annotations, on, scoring)
-    rules = scoring_rules(scoring, part.dataset, part.split)
+    return compare_evaluations([_scored(path, part, scoring) for path in results])
+
+
+def _scored(path: Path, part: ScoredPart, settings: EvaluateSettings) -> Evaluation:
+    rules = scoring_rules(settings, part.dataset, part.split)
     threshold, origin, file = 0.5, "default for results files", path
     read = read_results_file
     if (path / COCO_NAME).is_file():
@@ -118,5 +117,4 @@ def _scored(path: Path, annotations: Path, on: Split | None, settings: CompareSe
         model=path.name,
         model_fingerprint=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
     )
-    evaluation = evaluate_predictions(part.dataset, found.predictions, rules, vague=vague_areas(scoring))
-    return replace(evaluation, notes=(*found.notes, *evaluation.notes))
+    return score_part(part, found, rules, settings)

@@ -81,7 +81,7 @@ def evaluate(
         conditions = _conditions_of_file(predictions, part, settings)
         _check_output(output, part, conditions, settings)
         found = read_results_file(predictions, part.dataset, part.whole)
-        evaluation = _scored(part, found, conditions, settings)
+        evaluation = score_part(part, found, conditions, settings)
     else:
         engine = EngineSettings(precision=settings.precision)
         model = load_model(predictions, device, engine=engine, accurate=settings.accurate)
@@ -89,7 +89,7 @@ def evaluate(
         conditions = _conditions_of_model(model, part, settings)
         _check_output(output, part, conditions, settings)
         found = _segment(model, part.dataset, settings)
-        evaluation = _scored(part, found, conditions, settings)
+        evaluation = score_part(part, found, conditions, settings)
         # A model's name is no folder: only runs keep a record.
         if predictions.is_dir():
             _record(predictions, part.dataset, found, evaluation)
@@ -168,9 +168,14 @@ def _check_output(
         check_same_conditions(output, conditions, part.dataset.fingerprint)
 
 
-def _scored(
+def score_part(
     part: ScoredPart, found: FoundPredictions, conditions: EvaluationSettings, settings: EvaluateSettings
 ) -> Evaluation:
+    """Return the scores of a split, with the notes that reading the predictions left.
+
+    Raises:
+        DataError: predictions and annotations don't fit, or an image has no vague area.
+    """
     evaluation = evaluate_predictions(part.dataset, found.predictions, conditions, vague=vague_areas(settings))
     return replace(evaluation, notes=(*found.notes, *evaluation.notes))
 

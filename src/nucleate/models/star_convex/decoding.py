@@ -149,14 +149,9 @@ def _voters(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return row, column and winner of the best cells inside of each winner's outline."""
     cells = Frame(height_px=maps.depth.shape[0], width_px=maps.depth.shape[1])
-    masks = winners.scaled(1 / GRID_PX).draw(cells)
-    windows = masks.windows_xyxy.astype(np.int64)
-    owner = np.repeat(np.arange(len(masks)), np.diff(masks.offsets))
-    within = np.arange(len(owner)) - masks.offsets[owner]
-    rows, columns = np.divmod(within, np.maximum(windows[:, 2] - windows[:, 0], 1)[owner])
-    rows, columns = rows + windows[owner, 1], columns + windows[owner, 0]
-    votes = masks.bits & (maps.depth[rows, columns] > settings.least_depth)
-    owner, rows, columns = owner[votes], rows[votes], columns[votes]
+    near = winners.scaled(1 / GRID_PX).pixels_near(cells)
+    votes = (near.radii <= 1) & (maps.depth[near.rows, near.columns] > settings.least_depth)
+    owner, rows, columns = near.owners[votes], near.rows[votes], near.columns[votes]
     order = np.lexsort((-rank[rows, columns], owner))
     owner, rows, columns = owner[order], rows[order], columns[order]
     place = np.arange(len(owner)) - np.searchsorted(owner, owner)
