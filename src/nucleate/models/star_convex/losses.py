@@ -47,8 +47,9 @@ class StarConvexLosses:
 
     Attributes:
         depth: binary cross entropy against the relative depth.
-        inside: binary cross entropy and Dice loss of the nuclei's area.
-        distances: logarithm of the polar IoU (PolarMask), deep cells counting more.
+        inside: binary cross entropy of the nuclei's area, and its Dice loss, a crop each: scores are means over
+            images, so a sparse one counts as much as a dense one.
+        distances: logarithm of the polar IoU (PolarMask), deep cells counting more, those of dense crops less.
         quality: binary cross entropy against the polar IoU that the outline reached.
         metrics: for the log, not for gradients.
     """
@@ -98,14 +99,20 @@ def star_convex_losses(maps: StarConvexMaps, targets: StarConvexTargets) -> Star
 _DEPTH_WEIGHT = 4.0
 _QUALITY_WEIGHT = 0.25
 _INSIDE_WEIGHT = 0.5
+_DICE_SMOOTHING = 0.01
+"""Share of a crop's cells that is added to both areas."""
+_RAREST = 4.0
+"""Most that a sparse crop's outlines count against an average one's."""
 
 
 def _area_loss(logits: Tensor, in_nucleus: Tensor, known: Tensor) -> Tensor:
     cross_entropy = F.binary_cross_entropy_with_logits(logits, in_nucleus, reduction="none")
-    shares = logits.sigmoid() * known
-    overlap = (shares * in_nucleus).sum()
-    dice = 1 - (2 * overlap + 1) / (shares.sum() + (in_nucleus * known).sum() + 1)
-    return _INSIDE_WEIGHT * ((cross_entropy * known).sum() / known.sum().clamp(min=1) + dice)
+    shares = (logits.sigmoid() * known).flatten(1)
+    nuclei = (in_nucleus * known).flatten(1)
+    # Keeps a crop with few or no cells in nuclei from swinging between 0 and 1.
+    few = _DICE_SMOOTHING * shares.shape[1]
+    dice = 1 - (2 * (shares * nuclei).sum(1) + few) / (shares.sum(1) + nuclei.sum(1) + few)
+    return _INSIDE_WEIGHT * ((cross_entropy * known).sum() / known.sum().clamp(min=1) + dice.mean())
 
 
 def _outlines(maps: StarConvexMaps, targets: StarConvexTargets) -> tuple[float, Tensor, Tensor]:
@@ -119,7 +126,7 @@ def _outlines(maps: StarConvexMaps, targets: StarConvexTargets) -> tuple[float, 
     longer = torch.where(visible, torch.maximum(predicted, log_true).exp(), 0)
     # Outlines of which less than a quarter is in the picture are guesses.
     enough = visible.sum(dim=1) >= rays // 4
-    weight = weight * enough
+    weight = weight * enough * _rarity(weight, targets)
     total = weight.sum().clamp(min=1e-3)
     ratio = shorter.sum(dim=1).clamp(min=1e-3) / longer.sum(dim=1).clamp(min=1e-3)
     distance_loss = -(ratio.log() * weight).sum() / total
@@ -130,3 +137,11 @@ def _outlines(maps: StarConvexMaps, targets: StarConvexTargets) -> tuple[float, 
     quality_cells = F.binary_cross_entropy_with_logits(quality, iou, reduction="none")
     quality_loss = _QUALITY_WEIGHT * (quality_cells * weight).sum() / total
     return reached, distance_loss, quality_loss
+
+
+def _rarity(weight: Tensor, targets: StarConvexTargets) -> Tensor:
+    """Return for each cell what keeps dense crops from drowning the others: 1 over the root of their share."""
+    crop_of_cell = targets.cells // targets.depth[0].numel()
+    in_crop = torch.zeros(len(targets.depth), dtype=weight.dtype, device=weight.device)
+    in_crop.index_add_(0, crop_of_cell, weight)
+    return (in_crop.mean() / in_crop[crop_of_cell].clamp(min=1e-3)).sqrt().clamp(max=_RAREST)
