@@ -6,6 +6,7 @@ from nucleate.core.frame import Frame
 from nucleate.core.instances import Instances
 from nucleate.core.label_maps import label_map_from_masks, masks_from_label_map, relabel_sequentially
 from nucleate.core.masks import Masks
+from nucleate.core.nuclei import NucleiColumns
 from nucleate.core.outlines import Outline, trace_outlines
 from nucleate.core.rle import (
     Rle,
@@ -23,6 +24,7 @@ __all__ = [
     "ImageScale",
     "Instances",
     "Masks",
+    "NucleiColumns",
     "Outline",
     "Rle",
     "ScaleOrigin",

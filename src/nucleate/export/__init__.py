@@ -8,6 +8,13 @@ from nucleate.export.figures import figure_png, side_by_side
 from nucleate.export.geojson import geojson_text, mask_geometry, write_geojson
 from nucleate.export.instance_maps import instance_map, write_instance_map
 from nucleate.export.notebook import picture_html, picture_png, table_html
+from nucleate.export.nuclei_table import (
+    NucleiTableInfo,
+    NucleiTableWriter,
+    count_nuclei,
+    read_nuclei,
+    read_table_info,
+)
 from nucleate.export.overlays import OverlayStyle, draw_overlay
 from nucleate.export.results_folder import FinishedImage, ResultsFolder
 from nucleate.export.tables import NucleusRow, nucleus_rows, write_tables
@@ -16,10 +23,13 @@ __all__ = [
     "FinishedImage",
     "ImageNuclei",
     "ImagePredictions",
+    "NucleiTableInfo",
+    "NucleiTableWriter",
     "NucleusRow",
     "OverlayStyle",
     "ResultsFolder",
     "coco_records",
+    "count_nuclei",
     "draw_overlay",
     "figure_png",
     "geojson_text",
@@ -31,6 +41,8 @@ __all__ = [
     "picture_html",
     "picture_png",
     "read_coco_results",
+    "read_nuclei",
+    "read_table_info",
     "side_by_side",
     "table_html",
     "write_coco_results",
