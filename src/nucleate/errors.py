@@ -64,6 +64,14 @@ class ResultsError(NucleateError):
     """An output folder that holds other results, is in use, or can't be written."""
 
 
+class FolderInUseError(ResultsError):
+    """A folder that another process writes to now."""
+
+
+class DiskFullError(ResultsError):
+    """No space is left: whatever comes next would fail too."""
+
+
 class MissingExtraError(NucleateError):
     """A part that needs an optional installation."""
 

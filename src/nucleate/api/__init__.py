@@ -11,6 +11,7 @@ from nucleate.api.models import ModelEntry, ModelList, models
 from nucleate.api.prepare import PrepareSettings, prepare
 from nucleate.api.scoring import EvaluateSettings
 from nucleate.api.segment import SegmentSettings, segment
+from nucleate.api.slides import WholeSlideSettings
 from nucleate.api.train import TrainReport, train
 from nucleate.inference import ImageArray
 
@@ -26,6 +27,7 @@ __all__ = [
     "PrepareSettings",
     "SegmentSettings",
     "TrainReport",
+    "WholeSlideSettings",
     "compare",
     "convert",
     "demo",

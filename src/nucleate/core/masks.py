@@ -101,6 +101,17 @@ class Masks:
         sums = np.concatenate([[0], np.cumsum(self.bits, dtype=np.int64)])
         return np.asarray(sums[self.offsets[1:]] - sums[self.offsets[:-1]])
 
+    def centroids_xy(self) -> NDArray[np.float64]:
+        """Return the (N, 2) means of each mask's pixel centres; NaN for a mask without pixels."""
+        set_bits = np.flatnonzero(self.bits)
+        owners = np.searchsorted(self.offsets, set_bits, side="right") - 1
+        windows = self.windows_xyxy.astype(np.int64)
+        rows, columns = np.divmod(set_bits - self.offsets[owners], (windows[:, 2] - windows[:, 0])[owners])
+        sums = [np.bincount(owners, weights=values, minlength=len(self)) for values in (columns, rows)]
+        counts = np.bincount(owners, minlength=len(self))
+        with np.errstate(invalid="ignore"):
+            return np.stack(sums, axis=1) / counts[:, None] + windows[:, :2] + 0.5
+
     def select(self, indices: NDArray[np.integer] | NDArray[np.bool_] | Sequence[int]) -> Masks:
         """Return the masks at the given indices (or where a boolean is true), in that order."""
         chosen = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else np.int64)]

@@ -98,7 +98,7 @@ class NucleiTableWriter(AbstractContextManager["NucleiTableWriter"]):
         whole = len(waiting) if least == 1 else len(waiting) // least * least
         for start in range(0, whole, ROWS_A_GROUP):
             rows = np.arange(start, min(start + ROWS_A_GROUP, whole))
-            self._parquet.write_table(_table(waiting.select(rows), self._info))
+            self._parquet.write_table(nuclei_to_arrow(waiting.select(rows), self._info))
         self._waiting = [waiting.select(np.arange(whole, len(waiting)))]
 
 
@@ -132,7 +132,7 @@ def read_nuclei(path: Path, *, window_xyxy: Window | None = None) -> Iterator[Nu
     for index in range(file.num_row_groups):
         if window_xyxy is not None and not _may_meet(file.metadata.row_group(index), window_xyxy):
             continue
-        nuclei = _columns(file.read_row_group(index), info)
+        nuclei = nuclei_from_arrow(file.read_row_group(index), info)
         if window_xyxy is not None:
             x1, y1, x2, y2 = window_xyxy
             boxes = nuclei.boxes_xyxy
@@ -201,7 +201,8 @@ def _schema(info: NucleiTableInfo) -> pa.Schema:
     return pa.schema(fields, metadata={"geo": json.dumps(geo), "nucleate": json.dumps(about)})
 
 
-def _table(nuclei: NucleiColumns, info: NucleiTableInfo) -> pa.Table:
+def nuclei_to_arrow(nuclei: NucleiColumns, info: NucleiTableInfo) -> pa.Table:
+    """Return nuclei as rows of the table."""
     boxes = [pa.array(side) for side in nuclei.boxes_xyxy.T]
     columns = [
         pa.array(nuclei.numbers),
@@ -219,7 +220,9 @@ def _table(nuclei: NucleiColumns, info: NucleiTableInfo) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=_schema(info))
 
 
-def _columns(table: pa.Table, info: NucleiTableInfo) -> NucleiColumns:
+def nuclei_from_arrow(table: pa.Table, info: NucleiTableInfo) -> NucleiColumns:
+    """Return rows of the table as nuclei."""
+
     def values(name: str) -> NDArray[Any]:
         return np.asarray(table.column(name).combine_chunks().to_numpy(zero_copy_only=False))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nucleate.files.atomic import json_text, write_bytes, write_json, write_path, write_text
+from nucleate.files.atomic import json_text, unwritable, write_bytes, write_json, write_path, write_text
 from nucleate.files.images import has_one_channel, image_size, read_label_map, read_rgb, write_image
 from nucleate.files.limits import ReadLimits
 from nucleate.files.lock import folder_lock
@@ -22,6 +22,7 @@ __all__ = [
     "read_rgb",
     "rgb_from_array",
     "rgb_from_picture",
+    "unwritable",
     "write_bytes",
     "write_image",
     "write_json",

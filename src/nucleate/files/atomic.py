@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import uuid
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nucleate.errors import ResultsError
+from nucleate.errors import DiskFullError, ResultsError
 
 
 @contextmanager
@@ -20,7 +21,8 @@ def write_path(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix (libraries choose formats by it) and the folder is made if needed.
 
     Raises:
-        ResultsError: the folder or file can't be written (no permission, a full disk).
+        DiskFullError: no space is left.
+        ResultsError: the folder or file can't be written.
     """
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
@@ -30,11 +32,17 @@ def write_path(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise ResultsError(f"can't be written: {error.strerror or error}", path=path) from error
+        raise unwritable(path, error) from error
     finally:
         # A folder that could not be made holds no temporary file, and asking for it may fail too.
         with suppress(OSError):
             temporary.unlink()
+
+
+def unwritable(path: Path, error: OSError) -> ResultsError:
+    """Return what to raise where a file can't be written; the full disk is told apart, since waiting won't help."""
+    kind = DiskFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else ResultsError
+    return kind(f"can't be written: {error.strerror or error}", path=path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

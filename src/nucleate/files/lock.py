@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nucleate.errors import ResultsError
+from nucleate.errors import FolderInUseError, ResultsError
 
 LOCK_NAME = ".nucleate.lock"
 
@@ -18,14 +18,15 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Hold a folder for one process while the block runs; the folder is made if needed.
 
     Raises:
-        ResultsError: another process holds it, or the folder can't be made.
+        FolderInUseError: another process holds it.
+        ResultsError: the folder can't be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK_NAME, timeout=0)
         lock.acquire()
     except Timeout as error:
-        raise ResultsError(
+        raise FolderInUseError(
             "another nucleate process is writing here: wait for it, or choose another --output", path=folder
         ) from error
     except OSError as error:

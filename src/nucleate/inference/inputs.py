@@ -21,6 +21,10 @@ from nucleate.inference.arrays import ImageArray, Pixels, is_pixels
 
 # What a folder or pattern is searched for; a file that is named itself may have any suffix.
 IMAGE_SUFFIXES = frozenset({".bmp", ".jp2", ".jpeg", ".jpg", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"})
+# Of DICOM a slide is many files: name one of them.
+SLIDE_SUFFIXES = frozenset({".bif", ".czi", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".vms", ".vmu"})
+_SEARCHED = IMAGE_SUFFIXES | SLIDE_SUFFIXES
+_RESULTS_SUFFIX = ".nucleate"
 _HASH_BLOCK_BYTES = 2**20
 
 if TYPE_CHECKING:
@@ -172,7 +176,7 @@ def _expand(source: str | Path, leave_out: Path | None) -> list[Path]:
     for match in sorted(Path(match) for match in glob.glob(str(path), recursive=True)):  # noqa: PTH207 - absolute too
         if match.is_dir():
             found += _images_below(match, leave_out)
-        elif match.suffix.lower() in IMAGE_SUFFIXES and not _is_below(match, leave_out):
+        elif match.suffix.lower() in _SEARCHED and not _is_below(match, leave_out):
             found.append(match)
     return found
 
@@ -180,8 +184,8 @@ def _expand(source: str | Path, leave_out: Path | None) -> list[Path]:
 def _images_below(folder: Path, leave_out: Path | None) -> list[Path]:
     found = []
     for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not _is_below(path, leave_out):
+        hidden = any(part.startswith(".") or part.endswith(_RESULTS_SUFFIX) for part in path.relative_to(folder).parts)
+        if not hidden and path.suffix.lower() in _SEARCHED and path.is_file() and not _is_below(path, leave_out):
             found.append(path)
     return sorted(found)
 
@@ -193,7 +197,7 @@ def _is_below(path: Path, folder: Path | None) -> bool:
 def _nothing_matches(source: str | Path) -> str:
     path = Path(source).expanduser()
     if path.is_dir():
-        return f"{source}: no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))})"
+        return f"{source}: no image in this folder ({', '.join(sorted(_SEARCHED))})"
     if glob.has_magic(str(source)):
         return f"{source}: no image matches this pattern"
     return f"{source}: no such file or folder"

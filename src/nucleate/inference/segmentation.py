@@ -12,6 +12,7 @@ from nucleate.errors import DataError
 from nucleate.export import NucleusRow, nuclei_dataframe, nuclei_geodataframe, table_html
 from nucleate.inference.inputs import ImageInput
 from nucleate.inference.segmented_image import SegmentedImage, count_of_nuclei
+from nucleate.inference.whole_slide.outcome import SlideResult, slides_table
 
 if TYPE_CHECKING:
     import geopandas
@@ -61,6 +62,7 @@ class Segmentation:
     Attributes:
         stored: one a segmented image.
         scales: of the images.
+        slides: what became of each slide; its nuclei are in its folder's table.
         failures: inputs that could not be read; they are not among the images.
         output: where the files are; None when none were written.
         kept: images that an earlier call had finished.
@@ -68,6 +70,7 @@ class Segmentation:
 
     stored: tuple[StoredResult, ...]
     scales: tuple[ImageScale, ...] = ()
+    slides: tuple[SlideResult, ...] = ()
     failures: tuple[InputFailure, ...] = ()
     output: Path | None = None
     kept: int = 0
@@ -137,9 +140,12 @@ class Segmentation:
 
     def summary(self) -> str:
         """Return what was done and where the files are, a few lines."""
-        lines = [f"{_count_of_images(len(self))}, {count_of_nuclei(self.nuclei)}"]
+        if self.slides and not self.stored:
+            return "\n".join(slides_table(self.slides))
+        lines = [*slides_table(self.slides), ""] if self.slides else []
+        lines.append(f"{_count_of_images(len(self))}, {count_of_nuclei(self.nuclei)}")
         if self.kept:
-            lines[0] += f" ({self.kept:,} finished before)"
+            lines[-1] += f" ({self.kept:,} finished before)"
         if self.failures:
             lines.append(f"{len(self.failures):,} unreadable")
         lines += describe_scales(self.scales)

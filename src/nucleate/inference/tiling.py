@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from shapely import STRtree, box
 
 from nucleate.core import Frame, Instances, Masks
 from nucleate.errors import ConfigError
+from nucleate.inference.seams import Reports, find_overlaps, settle
 
 # Sides up to a quarter above the tile stay whole: a second, mostly shared tile would double the time.
 WHOLE_UP_TO = 1.25
@@ -70,8 +70,8 @@ def plan_tiles(frame: Frame, settings: TilingSettings, *, magnification: float =
         settings: in magnified pixels.
         magnification: what each tile is magnified by before the network.
     """
-    rows = _spans(frame.height_px, settings, magnification)
-    columns = _spans(frame.width_px, settings, magnification)
+    rows = plan_spans(frame.height_px, settings, magnification)
+    columns = plan_spans(frame.width_px, settings, magnification)
     return [
         Tile(
             window_xyxy=(column.start, row.start, column.stop, row.stop),
@@ -108,39 +108,47 @@ def merge_tiles(
     tile_of = np.repeat(np.arange(len(tiles)), [len(instances) for instances in found])
     owned_xyxy = np.array([tile.owned_xyxy for tile in tiles])[tile_of]
     boxes = seen.boxes_xyxy.astype(np.float64)
-    centres_xy = (boxes[:, :2] + boxes[:, 2:]) / 2
-    owned = np.all((owned_xyxy[:, :2] <= centres_xy) & (centres_xy < owned_xyxy[:, 2:]), axis=1)
     # A nucleus that its tile doesn't own and that no seam goes through is the neighbour's without doubt.
-    enters = np.all((boxes[:, :2] < owned_xyxy[:, 2:]) & (boxes[:, 2:] > owned_xyxy[:, :2]), axis=1)
-    candidates = np.flatnonzero(owned | enters)
+    candidates = np.flatnonzero(holds_centre(boxes, owned_xyxy) | enters(boxes, owned_xyxy))
     # Within a pixel of the network: it pastes masks at fractions of a pixel and stops just short of the side.
     cut = _cut_by_tile(seen, tiles, tile_of, within_px=max(1.0, 1 / magnification))
-    # Whole before cut, owned before not, the better score before the worse.
-    order = candidates[np.lexsort((candidates, -seen.scores[candidates], ~owned[candidates], cut[candidates]))]
-    rivals = _rivals(boxes, candidates, tile_of)
-    kept = np.zeros(len(seen), np.bool_)
-    for index in order.tolist():
-        if cut[index] and not owned[index]:
-            continue
-        kept[index] = not any(
-            kept[rival] and _same_nucleus(seen.masks, rival, index, settings.same_nucleus_iou, cut=bool(cut[index]))
-            for rival in rivals.get(index, ())
-        )
-    merged = seen.select(kept)
+    reports = Reports(
+        masks=seen.masks.select(candidates),
+        scores=seen.scores[candidates],
+        tile_of=tile_of[candidates],
+        owned=holds_centre(boxes, owned_xyxy)[candidates],
+        cut=cut[candidates],
+    )
+    kept = settle(reports, find_overlaps(reports), settings.same_nucleus_iou)
+    merged = seen.select(candidates[kept])
     return merged.select(np.lexsort((merged.boxes_xyxy[:, 0], merged.boxes_xyxy[:, 1], -merged.scores)))
 
 
+def holds_centre(boxes_xyxy: NDArray[np.float64], owned_xyxy: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (N,): the centre of each box lies in the region beside it."""
+    centres_xy = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
+    return np.asarray(np.all((owned_xyxy[:, :2] <= centres_xy) & (centres_xy < owned_xyxy[:, 2:]), axis=1))
+
+
+def enters(boxes_xyxy: NDArray[np.float64], owned_xyxy: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (N,): each box meets the region beside it."""
+    return np.asarray(np.all((boxes_xyxy[:, :2] < owned_xyxy[:, 2:]) & (boxes_xyxy[:, 2:] > owned_xyxy[:, :2]), axis=1))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
+class Span:
+    """One tile along one side: from and to in pixels, and the part that is its own."""
+
     start: int
     stop: int
     owned_from: float
     owned_to: float
 
 
-def _spans(length_px: int, settings: TilingSettings, magnification: float) -> list[_Span]:
+def plan_spans(length_px: int, settings: TilingSettings, magnification: float) -> list[Span]:
+    """Return the tiles along a side of an image, evenly spread, each of `tile_px` magnified pixels."""
     if settings.tile_px is None or length_px * magnification <= WHOLE_UP_TO * settings.tile_px:
-        return [_Span(start=0, stop=length_px, owned_from=-math.inf, owned_to=math.inf)]
+        return [Span(start=0, stop=length_px, owned_from=-math.inf, owned_to=math.inf)]
     tile_px = max(1, round(settings.tile_px / magnification))
     overlap_px = min(math.ceil(settings.overlap_px / magnification), tile_px // 2)
     count = math.ceil((length_px - overlap_px) / (tile_px - overlap_px))
@@ -149,7 +157,7 @@ def _spans(length_px: int, settings: TilingSettings, magnification: float) -> li
     seams = [(left + tile_px + right) / 2 for left, right in itertools.pairwise(starts)]
     edges = [-math.inf, *seams, math.inf]
     return [
-        _Span(start=start, stop=start + tile_px, owned_from=edges[index], owned_to=edges[index + 1])
+        Span(start=start, stop=start + tile_px, owned_from=edges[index], owned_to=edges[index + 1])
         for index, start in enumerate(starts)
     ]
 
@@ -179,32 +187,3 @@ def _cut_by_tile(
     extents = seen.masks.cropped().windows_xyxy.astype(np.int64)
     near = np.abs(extents - windows[tile_of]) <= within_px
     return np.asarray((near & inner[tile_of]).any(axis=1) & (seen.masks.areas_px() > 0))
-
-
-def _rivals(
-    boxes_xyxy: NDArray[np.float64], candidates: NDArray[np.int64], tile_of: NDArray[np.int64]
-) -> dict[int, list[int]]:
-    """Return the candidates of other tiles whose boxes meet each candidate's."""
-    shapes = np.asarray(box(*boxes_xyxy[candidates].T), object).reshape(-1)
-    first, second = STRtree(shapes).query(shapes, predicate="intersects")
-    rivals: dict[int, list[int]] = {}
-    for index, rival in zip(candidates[first].tolist(), candidates[second].tolist(), strict=True):
-        if tile_of[index] != tile_of[rival]:
-            rivals.setdefault(index, []).append(rival)
-    return rivals
-
-
-def _same_nucleus(masks: Masks, kept: int, index: int, least_iou: float, *, cut: bool) -> bool:
-    """Return whether two masks are one nucleus; of a cut one only a part is seen, so its own area counts."""
-    first, second = masks.windows_xyxy[kept], masks.windows_xyxy[index]
-    x1, y1 = np.maximum(first[:2], second[:2])
-    x2, y2 = np.minimum(first[2:], second[2:])
-    if x1 >= x2 or y1 >= y2:
-        return False
-    shared = np.count_nonzero(
-        masks.bitmap(kept)[y1 - first[1] : y2 - first[1], x1 - first[0] : x2 - first[0]]
-        & masks.bitmap(index)[y1 - second[1] : y2 - second[1], x1 - second[0] : x2 - second[0]]
-    )
-    own = np.count_nonzero(masks.bitmap(index))
-    union = np.count_nonzero(masks.bitmap(kept)) + own - shared
-    return bool(shared >= least_iou * (own if cut else union) and shared > 0)

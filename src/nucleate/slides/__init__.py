@@ -5,6 +5,7 @@ from __future__ import annotations
 from nucleate.slides.formats import MOST_IMAGE_SIDE_PX, is_slide
 from nucleate.slides.info import MppOrigin, SlideInfo, SlideLevel, Window
 from nucleate.slides.reader import SlideReader, SlideSettings, open_slide
+from nucleate.slides.sampling import sample_windows
 from nucleate.slides.stained import TissueSettings
 from nucleate.slides.tissue import Tissue, find_tissue
 from nucleate.slides.tissue_picture import tissue_picture
@@ -22,5 +23,6 @@ __all__ = [
     "find_tissue",
     "is_slide",
     "open_slide",
+    "sample_windows",
     "tissue_picture",
 ]

@@ -1,0 +1,40 @@
+"""Whole slides: blocks of tiles in bounded memory, a journal that survives a kill, seams settled at the end."""
+
+from __future__ import annotations
+
+from nucleate.inference.whole_slide.folder import (
+    SUFFIX,
+    SUMMARY_NAME,
+    TABLE_NAME,
+    SlideFolder,
+    StageSeconds,
+    UnreadableTile,
+    finished_blocks,
+)
+from nucleate.inference.whole_slide.outcome import SlideResult, slides_table
+from nucleate.inference.whole_slide.plan import Block, SlidePlan, SlideTile, plan_slide
+from nucleate.inference.whole_slide.run import SlideOutcome, SlideProgress, SlideRun, segment_slide
+from nucleate.inference.whole_slide.work import TimedTile, WorkSettings, time_tile
+
+__all__ = [
+    "SUFFIX",
+    "SUMMARY_NAME",
+    "TABLE_NAME",
+    "Block",
+    "SlideFolder",
+    "SlideOutcome",
+    "SlidePlan",
+    "SlideProgress",
+    "SlideResult",
+    "SlideRun",
+    "SlideTile",
+    "StageSeconds",
+    "TimedTile",
+    "UnreadableTile",
+    "WorkSettings",
+    "finished_blocks",
+    "plan_slide",
+    "segment_slide",
+    "slides_table",
+    "time_tile",
+]

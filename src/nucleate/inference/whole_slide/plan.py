@@ -1,0 +1,148 @@
+"""Which tiles of a slide are segmented, and in which blocks: what is read, kept and lost together."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nucleate.core import Frame
+from nucleate.errors import ConfigError
+from nucleate.inference.tiling import Span, TilingSettings, plan_spans
+
+Window = tuple[int, int, int, int]
+Region = tuple[float, float, float, float]
+
+# 16 tiles are some seconds of work: what a kill costs.
+BLOCK_TILES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideTile:
+    """One tile.
+
+    Attributes:
+        number: counted row by row over the whole slide, tiles without tissue included.
+        window_xyxy: what the network sees, level-0 pixels, inside the slide.
+        owned_xyxy: nuclei with their centre in it are this tile's; the owned parts cover the plane once.
+        private_xyxy: no other tile sees this part.
+    """
+
+    number: int
+    window_xyxy: Window
+    owned_xyxy: Region
+    private_xyxy: Region
+
+    @property
+    def frame(self) -> Frame:
+        """Return the tile's pixels."""
+        x1, y1, x2, y2 = self.window_xyxy
+        return Frame(height_px=y2 - y1, width_px=x2 - x1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Neighbouring tiles whose nuclei are kept together.
+
+    Attributes:
+        number: counted row by row over the whole slide.
+        row: of blocks, from the top.
+        tiles: those with tissue, at least one, row by row.
+    """
+
+    number: int
+    row: int
+    tiles: tuple[SlideTile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlidePlan:
+    """What is to be done for a slide, a function of slide, scale and regions alone.
+
+    Attributes:
+        frame: level 0.
+        magnification: what level-0 pixels are magnified by for the network.
+        blocks: row by row, those with tissue.
+        row_starts_px: where each row of blocks begins to be seen, level-0 y; one a row, tissue or not.
+    """
+
+    frame: Frame
+    magnification: float
+    blocks: tuple[Block, ...]
+    row_starts_px: tuple[int, ...]
+
+    @property
+    def tiles(self) -> int:
+        """Return the number of tiles with tissue."""
+        return sum(len(block.tiles) for block in self.blocks)
+
+    def rows(self) -> list[tuple[Block, ...]]:
+        """Return the blocks by row, rows without tissue left out."""
+        return [tuple(group) for _, group in itertools.groupby(self.blocks, key=lambda block: block.row)]
+
+    def seen_below_px(self, row: int) -> float:
+        """Return the level-0 y from which on the next row of blocks sees what this one sees."""
+        return float(self.row_starts_px[row + 1]) if row + 1 < len(self.row_starts_px) else math.inf
+
+
+def plan_slide(
+    frame: Frame,
+    tiling: TilingSettings,
+    *,
+    magnification: float,
+    holds_tissue: Callable[[Window], bool],
+    block_tiles: int = BLOCK_TILES,
+) -> SlidePlan:
+    """Return the blocks of a slide.
+
+    Args:
+        frame: level 0.
+        tiling: in magnified pixels; needs a tile size.
+        magnification: what level-0 pixels are magnified by.
+        holds_tissue: asked for the window that each tile sees.
+        block_tiles: tiles a side of a block.
+
+    Raises:
+        ConfigError: the model takes images whole only.
+    """
+    if tiling.tile_px is None:
+        raise ConfigError("the model says no tile size, so it can't take a slide; give --tile-px")
+    rows = plan_spans(frame.height_px, tiling, magnification)
+    columns = plan_spans(frame.width_px, tiling, magnification)
+    blocks_across = math.ceil(len(columns) / block_tiles)
+    blocks = []
+    for top, left in itertools.product(range(0, len(rows), block_tiles), range(0, len(columns), block_tiles)):
+        places = itertools.product(
+            range(top, min(top + block_tiles, len(rows))), range(left, min(left + block_tiles, len(columns)))
+        )
+        tiles = tuple(
+            tile for row, column in places if holds_tissue((tile := _tile(rows, columns, row, column)).window_xyxy)
+        )
+        if tiles:
+            row = top // block_tiles
+            blocks.append(Block(number=row * blocks_across + left // block_tiles, row=row, tiles=tiles))
+    return SlidePlan(
+        frame=frame,
+        magnification=magnification,
+        blocks=tuple(blocks),
+        row_starts_px=tuple(rows[top].start for top in range(0, len(rows), block_tiles)),
+    )
+
+
+def _tile(rows: Sequence[Span], columns: Sequence[Span], row: int, column: int) -> SlideTile:
+    down, across = rows[row], columns[column]
+    top, bottom = _private(rows, row)
+    left, right = _private(columns, column)
+    return SlideTile(
+        number=row * len(columns) + column,
+        window_xyxy=(across.start, down.start, across.stop, down.stop),
+        owned_xyxy=(across.owned_from, down.owned_from, across.owned_to, down.owned_to),
+        private_xyxy=(left, top, right, bottom),
+    )
+
+
+def _private(spans: Sequence[Span], index: int) -> tuple[float, float]:
+    before = max((span.stop for span in spans[:index]), default=-math.inf)
+    after = min((span.start for span in spans[index + 1 :]), default=math.inf)
+    return before, after
