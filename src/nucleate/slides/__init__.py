@@ -5,6 +5,8 @@ from __future__ import annotations
 from nucleate.slides.formats import MOST_IMAGE_SIDE_PX, is_slide
 from nucleate.slides.info import MppOrigin, SlideInfo, SlideLevel, Window
 from nucleate.slides.reader import SlideReader, SlideSettings, open_slide
+from nucleate.slides.region_file import RegionFile, RegionLimits, read_region_file, read_regions
+from nucleate.slides.regions import Region, RegionIndex, RegionMembers, regions_cover
 from nucleate.slides.stained import TissueSettings
 from nucleate.slides.tissue import Tissue, find_tissue
 from nucleate.slides.tissue_picture import tissue_picture
@@ -12,6 +14,11 @@ from nucleate.slides.tissue_picture import tissue_picture
 __all__ = [
     "MOST_IMAGE_SIDE_PX",
     "MppOrigin",
+    "Region",
+    "RegionFile",
+    "RegionIndex",
+    "RegionLimits",
+    "RegionMembers",
     "SlideInfo",
     "SlideLevel",
     "SlideReader",
@@ -22,5 +29,8 @@ __all__ = [
     "find_tissue",
     "is_slide",
     "open_slide",
+    "read_region_file",
+    "read_regions",
+    "regions_cover",
     "tissue_picture",
 ]
