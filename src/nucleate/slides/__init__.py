@@ -9,6 +9,7 @@ from nucleate.slides.region_file import RegionFile, RegionLimits, read_region_fi
 from nucleate.slides.regions import Region, RegionIndex, RegionMembers, regions_cover
 from nucleate.slides.stained import TissueSettings
 from nucleate.slides.tissue import Tissue, find_tissue
+from nucleate.slides.tissue_outline import TISSUE_CLASS, tissue_region
 from nucleate.slides.tissue_picture import tissue_picture
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "SlideLevel",
     "SlideReader",
     "SlideSettings",
+    "TISSUE_CLASS",
     "Tissue",
     "TissueSettings",
     "Window",
@@ -33,4 +35,5 @@ __all__ = [
     "read_regions",
     "regions_cover",
     "tissue_picture",
+    "tissue_region",
 ]
