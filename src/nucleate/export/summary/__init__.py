@@ -5,11 +5,22 @@ from __future__ import annotations
 from nucleate.export.summary.distributions import MOST_RELATIVE_ERROR, Distribution, DistributionSketch
 from nucleate.export.summary.grid import CentroidGrid, cells_inside, centroid_grid
 from nucleate.export.summary.hot_spots import HotSpot, HotSpotSettings, HotSpotShape, find_hot_spots
+from nucleate.export.summary.overview import (
+    DENSITY_NAME,
+    TABLE_NAME,
+    THUMBNAIL_NAME,
+    TISSUE_NAME,
+    SlideOverview,
+    read_overview,
+    write_density_picture,
+    write_overview,
+)
 from nucleate.export.summary.picture import DensityStyle, Overlays, density_picture
 from nucleate.export.summary.region_files import (
     HOT_SPOTS_NAME,
     REGIONS_CSV_NAME,
     REGIONS_JSON_NAME,
+    REGIONS_PICTURE_NAME,
     RegionResults,
     write_annotations,
     write_hot_spots,
@@ -30,12 +41,17 @@ from nucleate.export.summary.slide import (
 )
 
 __all__ = [
+    "DENSITY_NAME",
     "HOT_SPOTS_NAME",
     "MOST_RELATIVE_ERROR",
     "OUTSIDE_NAME",
     "REGIONS_CSV_NAME",
     "REGIONS_JSON_NAME",
+    "REGIONS_PICTURE_NAME",
     "SUMMARY_NAME",
+    "TABLE_NAME",
+    "THUMBNAIL_NAME",
+    "TISSUE_NAME",
     "CentroidGrid",
     "ClassCount",
     "DensityStyle",
@@ -49,17 +65,21 @@ __all__ = [
     "RegionResults",
     "RegionRow",
     "RunFacts",
+    "SlideOverview",
     "SlideSummary",
     "StageTime",
     "cells_inside",
     "centroid_grid",
     "density_picture",
     "find_hot_spots",
+    "read_overview",
     "read_summary",
     "region_table",
     "summarise_table",
     "write_annotations",
+    "write_density_picture",
     "write_hot_spots",
+    "write_overview",
     "write_regions_csv",
     "write_regions_json",
     "write_summary",

@@ -170,7 +170,7 @@ def _draw_overlays(axes: Axes, overlays: Overlays, downsample: float) -> None:
         _draw_outline(axes, region.geometry, downsample, color="#0b5fff", linewidth=1.6, path_effects=halo)
         left, top, _, _ = region.geometry.bounds
         label = region.name if len(region.name) <= 30 else f"{region.name[:29]}..."
-        _draw_label(axes, label, (left, top), downsample, color="#0b5fff", va="bottom", ha="left", fontsize=9)
+        _draw_label(axes, label, (left, top), downsample, color="#0b5fff", va="bottom", ha="left", fontsize=11)
     for spot in overlays.hot_spots:
         _draw_outline(axes, spot.region.geometry, downsample, color="#d62700", linewidth=2.0, path_effects=halo)
         _draw_label(axes, str(spot.number), spot.centre_xy, downsample, color="#d62700", va="center", ha="center")
@@ -211,7 +211,7 @@ def _draw_colour_bar(figure: Figure, coloured: Any, mpp: float | None) -> None:
     )
     bar = figure.colorbar(coloured, cax=figure.add_axes(place), extend="max", extendfrac=0.03)
     bar.ax.tick_params(labelsize=11)
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.4g}")
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     unit = "nuclei per mm²" if mpp is not None else "nuclei per million pixels"
     figure.text((width_px - _MARGIN_PX) / width_px, 1 - 12 / height_px, unit, fontsize=12, ha="right", va="top")
 

@@ -21,6 +21,7 @@ from nucleate.slides import Region
 
 REGIONS_CSV_NAME = "regions.csv"
 REGIONS_JSON_NAME = "regions.json"
+REGIONS_PICTURE_NAME = "regions.png"
 HOT_SPOTS_NAME = "hot_spots.geojson"
 SCHEMA_VERSION = 1
 
