@@ -94,13 +94,13 @@ def read_region_file(path: Path, *, limits: RegionLimits = DEFAULT_LIMITS) -> Re
     if reading.problems:
         more = f" (and {len(reading.problems) - 1:,} more)" if len(reading.problems) > 1 else ""
         raise DataError(f"{reading.problems[0]}{more}", path=path)
-    left_out = ", ".join(f"{count:,} {kind}" for kind, count in sorted(reading.left_out.items()))
+    left_out = ", ".join(f"{count:,} x {kind}" for kind, count in sorted(reading.left_out.items()))
     if not reading.regions:
         found = left_out or "nothing"
         raise DataError(f"no region in it: a polygon is needed, and there is {found}", path=path)
     notes = [f"region {region.name!r}: {region.note}" for region in reading.regions if region.note]
     if left_out:
-        notes.insert(0, f"no regions, left out: {left_out}")
+        notes.insert(0, f"left out, no regions: {left_out}")
     return RegionFile(path=path, regions=tuple(reading.regions), notes=tuple(notes))
 
 
@@ -137,9 +137,9 @@ class _Reading:
         # `object_type` is how QuPath 0.2 spelled it.
         kind = properties.get("objectType", properties.get("object_type"))
         if kind in _NO_REGION:
-            self.left_out[f"QuPath {kind}s"] += 1
+            self.left_out[f"QuPath {kind}"] += 1
         elif feature.get("geometry") is None:
-            self.left_out["features without geometry"] += 1
+            self.left_out["feature without geometry"] += 1
         else:
             classification = _classification(properties.get("classification"))
             self._add(feature["geometry"], name=_text_of(properties.get("name")), classification=classification)
@@ -156,7 +156,8 @@ class _Reading:
             self.problems.append(f"region {called!r}: {error.message}")
             return
         if not polygons:
-            self.left_out["empty geometries"] += self.left_out.total() == left_out
+            if self.left_out.total() == left_out:
+                self.left_out["empty geometry"] += 1
             return
         if whole.is_empty:
             self.problems.append(f"region {called!r}: no area")
@@ -172,7 +173,7 @@ class _Reading:
         if depth == 0:
             raise DataError(f"collections nested more than {self.limits.max_depth} deep")
         if kind in _NO_AREA:
-            self.left_out[f"{kind}s"] += 1
+            self.left_out[str(kind)] += 1
         elif kind == "Polygon":
             yield _listed(geometry, "coordinates")
         elif kind == "MultiPolygon":
