@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nucleate.api.loading import load_model
     from nucleate.api.models import models as list_models
     from nucleate.api.prepare import PrepareSettings, prepare
+    from nucleate.api.regions import RegionSettings, regions
     from nucleate.api.scoring import EvaluateSettings
     from nucleate.api.segment import SegmentSettings, segment
     from nucleate.api.train import train
@@ -30,6 +31,7 @@ __all__ = [
     "EvaluateSettings",
     "ImageArray",
     "PrepareSettings",
+    "RegionSettings",
     "SegmentSettings",
     "compare",
     "convert",
@@ -38,6 +40,7 @@ __all__ = [
     "list_models",
     "load_model",
     "prepare",
+    "regions",
     "segment",
     "train",
 ]

@@ -9,6 +9,7 @@ from nucleate.api.evaluate import evaluate
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.models import ModelEntry, ModelList, models
 from nucleate.api.prepare import PrepareSettings, prepare
+from nucleate.api.regions import RegionSettings, RegionsReport, regions
 from nucleate.api.scoring import EvaluateSettings
 from nucleate.api.segment import SegmentSettings, segment
 from nucleate.api.slides import WholeSlideSettings
@@ -25,6 +26,8 @@ __all__ = [
     "ModelEntry",
     "ModelList",
     "PrepareSettings",
+    "RegionSettings",
+    "RegionsReport",
     "SegmentSettings",
     "TrainReport",
     "WholeSlideSettings",
@@ -35,6 +38,7 @@ __all__ = [
     "load_model",
     "models",
     "prepare",
+    "regions",
     "segment",
     "train",
 ]

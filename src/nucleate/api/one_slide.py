@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nucleate.api.loading import LoadedModel
-from nucleate.api.scaling import ScaleRequest
+from nucleate.api.regions import write_regions
+from nucleate.api.slide_facts import decisive_settings, run_facts
+from nucleate.api.slide_request import SlideRequest
 from nucleate.api.slide_scale import SlideScale, slide_scale
 from nucleate.core import describe_scales
-from nucleate.errors import ConfigError, DataError
-from nucleate.export import NucleiTableInfo, count_nuclei
-from nucleate.files import folder_lock, write_bytes, write_json
-from nucleate.inference import InferenceSettings
+from nucleate.errors import DataError
+from nucleate.export import NucleiTableInfo
+from nucleate.export.summary import read_summary, write_overview
+from nucleate.files import folder_lock, write_bytes
 from nucleate.inference.whole_slide import (
     SUFFIX,
     SUMMARY_NAME,
@@ -29,59 +30,18 @@ from nucleate.inference.whole_slide import (
     SlideProgress,
     SlideResult,
     SlideRun,
-    WorkSettings,
     plan_slide,
     segment_slide,
 )
-from nucleate.measurement import StainSettings
-from nucleate.slides import SlideReader, SlideSettings, Tissue, find_tissue, open_slide, tissue_picture
-
-# Of a file of gigabytes its two ends and its size tell it from others.
-_HASHED_BYTES = 2**20
-# Process, network and a row of blocks; each tile under way holds its pixels and what becomes of them.
-BASE_GIB = 1.0
-TILE_GIB = 0.06
-MOST_TILES_IN_FLIGHT = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlideRequest:
-    """What a call wants of each of its slides.
-
-    Attributes:
-        scale: what was said of all of them.
-        inference: threshold, stain, tiles, batches.
-        memory_gib: bound of the process' memory.
-        apply_colour_profile: bring the scanner's colours to sRGB.
-        fresh: start anew.
-    """
-
-    scale: ScaleRequest
-    inference: InferenceSettings
-    memory_gib: float
-    apply_colour_profile: bool
-    fresh: bool
-
-    @property
-    def work(self) -> WorkSettings:
-        """Return how blocks are segmented.
-
-        Raises:
-            ConfigError: the memory is too small.
-        """
-        return WorkSettings(
-            score_threshold=self.inference.score_threshold,
-            stain=self.inference.stain,
-            batch_tiles=self.inference.batch_images,
-            tiles_in_flight=self._tiles_in_flight(),
-            stain_measurement=StainSettings(),
-        )
-
-    def _tiles_in_flight(self) -> int:
-        tiles = math.floor((self.memory_gib - BASE_GIB) / (2 * TILE_GIB))
-        if tiles < 1:
-            raise ConfigError(f"--memory {self.memory_gib:g} GiB: at least {BASE_GIB + 2 * TILE_GIB:.1f} are needed")
-        return min(tiles, MOST_TILES_IN_FLIGHT)
+from nucleate.slides import (
+    RegionIndex,
+    SlideReader,
+    SlideSettings,
+    Tissue,
+    find_tissue,
+    open_slide,
+    tissue_picture,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,8 +50,13 @@ class PreparedSlide:
 
     slide: SlideReader
     tissue: Tissue
+    roi: RegionIndex | None
     scale: SlideScale
     plan: SlidePlan
+
+    def inside(self, points_xy: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which of (N, 2) level-0 points lie where nuclei were asked for."""
+        return np.ones(len(points_xy), np.bool_) if self.roi is None else self.roi.contains(points_xy)
 
 
 def result_folder(output: Path, name: str) -> Path:
@@ -110,13 +75,20 @@ def prepare_slide(model: LoadedModel, slide: SlideReader, request: SlideRequest)
     if not tissue.mask.any():
         raise DataError("no tissue found: see `nucleate segment --dry-run` for its picture", path=slide.info.path)
     scale = slide_scale(model, slide, tissue, request.scale)
+    roi = RegionIndex(request.roi) if request.roi else None
+
+    def holds_tissue(window: tuple[int, int, int, int]) -> bool:
+        return tissue.share_of(window) > 0 and (roi is None or bool(roi.meets([window])[0]))
+
     plan = plan_slide(
         scale.of(slide.info.frame),
         request.inference.tiling,
         magnification=scale.scale.magnification,
-        holds_tissue=lambda window: tissue.share_of(window) > 0,
+        holds_tissue=holds_tissue,
     )
-    return PreparedSlide(slide=slide, tissue=tissue, scale=scale, plan=plan)
+    if not plan.blocks:
+        raise DataError("no tissue in the regions of --roi", path=slide.info.path)
+    return PreparedSlide(slide=slide, tissue=tissue, roi=roi, scale=scale, plan=plan)
 
 
 def run_slide(
@@ -136,14 +108,19 @@ def run_slide(
     """
     started = time.perf_counter()
     work = request.work
-    settings = SlideSettings(mpp=request.scale.mpp, apply_colour_profile=request.apply_colour_profile)
-    with open_slide(path, settings=settings) as slide, folder_lock(folder):
-        results = SlideFolder(folder, decisive_settings(model, path, request), fresh=request.fresh)
+    opening = SlideSettings(mpp=request.scale.mpp, apply_colour_profile=request.apply_colour_profile)
+    settings = decisive_settings(model, path, request)
+    with open_slide(path, settings=opening) as slide, folder_lock(folder):
+        results = SlideFolder(folder, settings, fresh=request.fresh)
         if results.is_finished:
+            if request.regions is not None:
+                write_regions(folder / TABLE_NAME, request.regions, output=folder)
+            summary = read_summary(folder / SUMMARY_NAME)
             return SlideResult(
                 name=name,
                 folder=folder,
-                nuclei=count_nuclei(folder / TABLE_NAME),
+                nuclei=summary.nuclei,
+                tissue_mm2=summary.tissue_mm2,
                 state="kept",
                 seconds=time.perf_counter() - started,
             )
@@ -161,20 +138,26 @@ def run_slide(
                 model=model.card.name,
                 measurement_names=(),
             ),
+            inside=prepared.inside if request.roi else None,
         )
         outcome = segment_slide(model.segmenter, slide, results, run, progress=progress)
-        result = SlideResult(
-            name=name,
-            folder=folder,
-            nuclei=outcome.nuclei,
-            tissue_mm2=prepared.tissue.area_mm2,
-            state="done",
-            seconds=time.perf_counter() - started,
-            notes=(*describe_scales([prepared.scale.scale]), *_unreadable(outcome)),
-        )
-        write_json(folder / SUMMARY_NAME, {"nuclei": outcome.nuclei}, indent=1)
+        notes = (*describe_scales([prepared.scale.scale]), *_unreadable(outcome))
+        seconds = time.perf_counter() - started
+        facts = run_facts(model, settings, outcome, seconds=seconds, notes=notes)
+        if request.regions is not None:
+            write_regions(folder / TABLE_NAME, request.regions, output=folder)
+        # Last, with the summary at its end: from then on the slide is finished.
+        summary = write_overview(folder, prepared.tissue, roi=request.roi, run=facts)
         results.finish()
-    return result
+    return SlideResult(
+        name=name,
+        folder=folder,
+        nuclei=outcome.nuclei,
+        tissue_mm2=summary.tissue_mm2,
+        state="done",
+        seconds=seconds,
+        notes=notes,
+    )
 
 
 def _unreadable(outcome: SlideOutcome) -> tuple[str, ...]:
@@ -184,32 +167,3 @@ def _unreadable(outcome: SlideOutcome) -> tuple[str, ...]:
     x1, y1, x2, y2 = first.window_xyxy
     more = f" (and {len(outcome.unreadable) - 1} more: see {SUMMARY_NAME})" if len(outcome.unreadable) > 1 else ""
     return (f"unreadable, left out: x {x1} to {x2}, y {y1} to {y2}: {first.problem}{more}",)
-
-
-def decisive_settings(model: LoadedModel, path: Path, request: SlideRequest) -> dict[str, Any]:
-    """Return what decides a slide's results, as JSON values."""
-    inference = request.inference
-    return {
-        "slide": path.name,
-        "bytes": path.stat().st_size,
-        "ends_sha256": _ends_sha256(path),
-        "model": model.card.name,
-        "fingerprint": model.segmenter.fingerprint,
-        "class_names": list(model.card.class_names),
-        "score": inference.score_threshold,
-        "scale": request.scale.described(model.card),
-        "tile_px": inference.tiling.tile_px,
-        "overlap_px": inference.tiling.overlap_px,
-        "stain": None if inference.stain is None else inference.stain.to_dict(),
-        "colour_profile": request.apply_colour_profile,
-    }
-
-
-def _ends_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as content:
-        digest.update(content.read(_HASHED_BYTES))
-        with suppress(OSError):
-            content.seek(-_HASHED_BYTES, 2)
-        digest.update(content.read(_HASHED_BYTES))
-    return digest.hexdigest()

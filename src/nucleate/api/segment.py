@@ -11,9 +11,9 @@ from typing import Any
 from nucleate.api.image_results import segment_in_memory, segment_into
 from nucleate.api.intake import Intake
 from nucleate.api.loading import DEFAULT_MODEL, LoadedModel, load_model
-from nucleate.api.one_slide import SlideRequest
 from nucleate.api.scaling import ScaleRequest, known_scale
 from nucleate.api.slide_plans import plan_slides, slides_status
+from nucleate.api.slide_request import SlideRequest
 from nucleate.api.slides import DEFAULT_SLIDES, SlidesOutcome, WholeSlideSettings, divide_inputs, segment_slides
 from nucleate.errors import ConfigError, ResultsError
 from nucleate.export import ResultsFolder
@@ -27,6 +27,7 @@ from nucleate.inference import (
     collect_inputs,
 )
 from nucleate.models.star_convex.onnx_engine import EngineSettings, Precision
+from nucleate.slides import read_regions
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +153,8 @@ def slide_request(model: LoadedModel, settings: SegmentSettings, slides: WholeSl
         memory_gib=slides.memory,
         apply_colour_profile=slides.colour_profile,
         fresh=settings.fresh,
+        roi=() if slides.roi is None else read_regions(slides.roi),
+        regions=slides.regions,
     )
 
 

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from nucleate.api.loading import LoadedModel
-from nucleate.api.one_slide import PreparedSlide, SlideRequest, prepare_slide, result_folder
+from nucleate.api.one_slide import PreparedSlide, prepare_slide, result_folder
+from nucleate.api.slide_request import SlideRequest
 from nucleate.api.slides import SlidesOutcome
 from nucleate.core import describe_scales
 from nucleate.errors import FolderInUseError, NucleateError

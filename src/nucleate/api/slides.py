@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nucleate.api.loading import LoadedModel
-from nucleate.api.one_slide import SlideRequest, result_folder, run_slide
+from nucleate.api.one_slide import result_folder, run_slide
+from nucleate.api.slide_request import SlideRequest
 from nucleate.errors import ConfigError, DataError, DiskFullError, FolderInUseError, NucleateError
 from nucleate.inference import ImageInput, InputFailure
 from nucleate.inference.inputs import SLIDE_SUFFIXES
@@ -64,6 +65,9 @@ class WholeSlideSettings:
         status: tell which slides of the output are finished; segment nothing.
         shard: i/n, this process' part of the slides: every n-th from the i-th on. Processes may share one output.
         memory: bound of the process' memory in GiB.
+        roi: GeoJSON of regions, level-0 pixels: nuclei are looked for in them alone.
+        regions: GeoJSON of regions: their counts, densities, sizes and hot spots are told too (see `nucleate
+            regions`).
         colour_profile: bring the scanner's colours to sRGB by the profile in the file.
     """
 
@@ -72,6 +76,8 @@ class WholeSlideSettings:
     status: bool = False
     shard: str | None = None
     memory: float = 2.5
+    roi: Path | None = None
+    regions: Path | None = None
     colour_profile: bool = False
 
 

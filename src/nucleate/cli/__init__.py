@@ -20,6 +20,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     api.evaluate,
     api.compare,
     api.segment,
+    api.regions,
     api.convert,
     api.models,
 )
@@ -28,7 +29,14 @@ SOME_INPUTS_FAILED = 1
 INTERRUPTED = 130
 
 # A settings class is one parameter in Python and one option a field on the command line.
-SETTINGS = (api.PrepareSettings, api.EvaluateSettings, api.CompareSettings, api.SegmentSettings, api.WholeSlideSettings)
+SETTINGS = (
+    api.PrepareSettings,
+    api.EvaluateSettings,
+    api.CompareSettings,
+    api.SegmentSettings,
+    api.WholeSlideSettings,
+    api.RegionSettings,
+)
 for _settings in SETTINGS:
     Parameter(name="*")(_settings)
 

@@ -1,0 +1,63 @@
+"""What a call wants of each of its slides."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from nucleate.api.scaling import ScaleRequest
+from nucleate.errors import ConfigError
+from nucleate.inference import InferenceSettings
+from nucleate.inference.whole_slide import WorkSettings
+from nucleate.measurement import StainSettings
+from nucleate.slides import Region
+
+# Process, network and a row of blocks; each tile under way holds its pixels and what becomes of them.
+BASE_GIB = 1.0
+TILE_GIB = 0.06
+MOST_TILES_IN_FLIGHT = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideRequest:
+    """What a call wants of each of its slides.
+
+    Attributes:
+        scale: what was said of all of them.
+        inference: threshold, stain, tiles, batches.
+        memory_gib: bound of the process' memory.
+        apply_colour_profile: bring the scanner's colours to sRGB.
+        fresh: start anew.
+        roi: nuclei are looked for in these regions alone; none takes the whole slide.
+        regions: file of regions to tell counts of, once the slide is done.
+    """
+
+    scale: ScaleRequest
+    inference: InferenceSettings
+    memory_gib: float
+    apply_colour_profile: bool
+    fresh: bool
+    roi: tuple[Region, ...] = ()
+    regions: Path | None = None
+
+    @property
+    def work(self) -> WorkSettings:
+        """Return how blocks are segmented.
+
+        Raises:
+            ConfigError: the memory is too small.
+        """
+        return WorkSettings(
+            score_threshold=self.inference.score_threshold,
+            stain=self.inference.stain,
+            batch_tiles=self.inference.batch_images,
+            tiles_in_flight=self._tiles_in_flight(),
+            stain_measurement=StainSettings(),
+        )
+
+    def _tiles_in_flight(self) -> int:
+        tiles = math.floor((self.memory_gib - BASE_GIB) / (2 * TILE_GIB))
+        if tiles < 1:
+            raise ConfigError(f"--memory {self.memory_gib:g} GiB: at least {BASE_GIB + 2 * TILE_GIB:.1f} are needed")
+        return min(tiles, MOST_TILES_IN_FLIGHT)
