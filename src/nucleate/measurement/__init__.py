@@ -1,0 +1,1 @@
+"""Nuclei of an image as numbers and outlines: shape, stain, neighbourhood."""
