@@ -39,7 +39,9 @@ def outlines_wkb(masks: Masks, offset_xy: tuple[int, int] = (0, 0)) -> NDArray[n
     for strip in lay_in_strips(masks, padding_px=1):
         _write_simple(strip, offset_xy, outlines)
     # What is left has several rings, touches itself at a corner, or is empty.
-    for index in np.flatnonzero(np.equal(outlines, None)).tolist():
+    for index, outline in enumerate(outlines.tolist()):
+        if outline is not None:
+            continue
         geometry = shapely.transform(mask_geometry(masks, index), lambda xy: xy + offset_xy)
         outlines[index] = shapely.to_wkb(geometry, byte_order=_WKB_LITTLE_ENDIAN)
     return outlines

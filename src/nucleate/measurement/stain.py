@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nucleate.core import Masks
 from nucleate.errors import ConfigError, DataError
 from nucleate.measurement.shapes import require_mpp
-from nucleate.measurement.strips import Strip, lay_in_strips, segment_sums
+from nucleate.measurement.strips import lay_in_strips, segment_sums
 
 # Ruifrok and Johnston 2001: optical densities in R, G, B of haematoxylin, eosin and DAB, as scikit-image's `rgb2hed`
 # has them. The third stain takes up what neither of the first two explains; without it a third of a real eosin, which
@@ -45,7 +45,8 @@ class StainSettings:
 
     def ring_px(self, mpp: float) -> float:
         """Return the ring's width in pixels of `mpp` micrometres."""
-        return max(self.ring_um / mpp, self.minimum_ring_px)
+        # Rounded, as 0.6 um of 0.2 um a pixel are 3 px and not a hair less.
+        return round(max(self.ring_um / mpp, self.minimum_ring_px), 6)
 
 
 DEFAULT_STAIN = StainSettings()
@@ -110,61 +111,40 @@ def measure_stain(
     ring_px = settings.ring_px(mpp)
     margin_px = int(ring_px)
     reach = _disk(ring_px)
-    canvas = _Canvas(image_rgb, masks, margin_px)
+    rgba, occupied = _with_margin(image_rgb, masks, margin_px)
     unmixing = _Unmixing(settings)
     measured = np.full((8, len(masks)), np.nan)
     for strip in lay_in_strips(masks, padding_px=margin_px):
-        places, counts, is_inside = canvas.within(strip, reach)
-        is_ring = ~canvas.occupied[places]
+        cells = strip.cut_out(rgba)
+        is_inside = strip.pixels.view(np.bool_)
+        is_reached = cv2.dilate(strip.pixels, reach, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(np.bool_)
+        is_ring = is_reached & ~strip.cut_out(occupied)
         for first, is_chosen in ((0, is_inside), (4, is_ring)):
-            chosen = segment_sums(is_chosen.astype(np.float64), counts).astype(np.int64)
-            stains = unmixing.stains(canvas.rgba[places[is_chosen]])
-            measured[first : first + 4, strip.indices] = _means_and_deviations(stains, chosen)
+            row_counts = cv2.reduce(is_chosen.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_64F)
+            counts = segment_sums(np.asarray(row_counts[:, 0], np.float64), np.diff(strip.row_starts)).astype(np.int64)
+            stains = unmixing.stains(cells[is_chosen])
+            measured[first : first + 4, strip.indices] = _means_and_deviations(stains, counts)
     names = [field.name for field in fields(StainMeasurements)]
     return StainMeasurements(**dict(zip(names, measured, strict=True)))
 
 
-class _Canvas:
-    """The image and its nuclei with a margin that counts as occupied, so that no ring leaves the image.
+def _with_margin(
+    image_rgb: NDArray[np.uint8], masks: Masks, margin_px: int
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """Return the image, four bytes a pixel, and where it's a nucleus or the margin, so that no ring leaves the image.
 
-    Attributes:
-        rgba: (P,) uint32, the pixels one after the other.
-        occupied: (P,) bool, whether a pixel is a nucleus' or outside of the image.
+    Both are (H + 2 margin_px, W + 2 margin_px).
     """
-
-    def __init__(self, image_rgb: NDArray[np.uint8], masks: Masks, margin_px: int) -> None:
-        height, width = masks.frame.shape
-        self._margin_px = margin_px
-        self._stride = width + 2 * margin_px
-        padded = np.zeros((height + 2 * margin_px, self._stride, 4), np.uint8)
-        occupied = np.ones(padded.shape[:2], np.bool_)
-        inner = slice(margin_px, margin_px + height), slice(margin_px, margin_px + width)
-        padded[inner] = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2RGBA)
-        nuclei = occupied[inner]
-        nuclei[:] = False
-        for (x1, y1, x2, y2), bitmap in zip(masks.windows_xyxy.tolist(), masks, strict=True):
-            nuclei[y1:y2, x1:x2] |= bitmap
-        self.rgba = padded.reshape(-1, 4).view(np.uint32).reshape(-1)
-        self.occupied = occupied.reshape(-1)
-
-    def within(
-        self, strip: Strip, reach: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Return the pixels that nuclei reach, nucleus by nucleus.
-
-        Returns:
-            (M,) places on the canvas, (n,) how many are each nucleus', (M,) whether they are inside of it.
-        """
-        reached = cv2.dilate(strip.pixels, reach, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        row_counts = np.asarray(reached.sum(axis=1, dtype=np.int64))
-        heights = np.diff(strip.row_starts)
-        lefts = np.repeat(strip.origins_xy[:, 0] + self._margin_px, heights)
-        row_places = (strip.row_ys() + self._margin_px) * self._stride + lefts
-        strip_places = np.flatnonzero(reached.view(np.bool_))
-        shifts = row_places - np.arange(len(reached)) * reached.shape[1]
-        is_inside = strip.pixels.reshape(-1).view(np.bool_)[strip_places]
-        counts = segment_sums(row_counts.astype(np.float64), heights).astype(np.int64)
-        return strip_places + np.repeat(shifts, row_counts), counts, is_inside
+    height, width = masks.frame.shape
+    padded = np.zeros((height + 2 * margin_px, width + 2 * margin_px, 4), np.uint8)
+    occupied = np.ones(padded.shape[:2], np.bool_)
+    inner = slice(margin_px, margin_px + height), slice(margin_px, margin_px + width)
+    padded[inner] = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2RGBA)
+    nuclei = occupied[inner]
+    nuclei[:] = False
+    for (x1, y1, x2, y2), bitmap in zip(masks.windows_xyxy.tolist(), masks, strict=True):
+        nuclei[y1:y2, x1:x2] |= bitmap
+    return padded.view(np.uint32)[..., 0], occupied
 
 
 class _Unmixing:
