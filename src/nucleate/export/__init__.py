@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from nucleate.core.geometry import mask_geometry
 from nucleate.export.coco_results import ImagePredictions, coco_records, read_coco_results, write_coco_results
 from nucleate.export.dataframes import ImageNuclei, nuclei_dataframe, nuclei_geodataframe
 from nucleate.export.figures import figure_png, side_by_side
-from nucleate.export.geojson import geojson_text, mask_geometry, write_geojson
+from nucleate.export.geojson import geojson_text, write_geojson
 from nucleate.export.instance_maps import instance_map, write_instance_map
 from nucleate.export.notebook import picture_html, picture_png, table_html
 from nucleate.export.nuclei_table import (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.core import Instances
+from nucleate.core.geometry import mask_geometry
 from nucleate.errors import MissingExtraError
-from nucleate.export.geojson import mask_geometry
 from nucleate.export.overlays import smooth_rings
 from nucleate.export.tables import nucleus_rows, rows_table
 

@@ -8,33 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, Polygon
-from shapely.geometry.polygon import orient
 
-from nucleate.core import Instances, Masks, trace_outlines
+from nucleate.core import Instances
+from nucleate.core.geometry import mask_geometry
 from nucleate.export.overlays import PALETTE_RGB
 from nucleate.files import json_text, write_text
 
 # Namespace of the ids, so that one file and number always give one id (QuPath wants UUIDs).
 _ID_NAMESPACE = uuid.UUID("5f2d6a1e-8f0b-5c3a-9a52-3a1d7c1b6e48")
-
-
-def mask_geometry(masks: Masks, index: int) -> Polygon | MultiPolygon:
-    """Return a mask as a valid geometry along pixel edges, holes kept; empty for a mask without pixels.
-
-    Its area is the mask's number of pixels.
-    """
-    parts: list[Polygon] = []
-    for outline in trace_outlines(masks, index):
-        polygon = Polygon(outline.exterior_xy, list(outline.holes_xy))
-        # A ring that meets itself at a corner is simple for QuPath only after it's cut into several.
-        valid = polygon if polygon.is_valid else shapely.make_valid(polygon)
-        parts += [piece for piece in shapely.get_parts(valid) if isinstance(piece, Polygon)]
-    if len(parts) == 1:
-        return orient(parts[0])
-    return MultiPolygon([orient(part) for part in parts])
 
 
 def geojson_features(file: str, instances: Instances, class_names: Sequence[str]) -> list[dict[str, Any]]:
