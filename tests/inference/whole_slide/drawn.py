@@ -9,7 +9,6 @@ from typing import Self
 
 import cv2
 import numpy as np
-from nucleate.measurement import StainSettings
 from numpy.typing import NDArray
 
 from nucleate.core import Frame, NucleiColumns
@@ -25,6 +24,7 @@ from nucleate.inference.whole_slide import (
     plan_slide,
     segment_slide,
 )
+from nucleate.measurement import StainSettings
 from nucleate.slides import SlideInfo, SlideLevel, Window
 from tests.inference.fake_segmenter import InkSegmenter
 

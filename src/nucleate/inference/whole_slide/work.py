@@ -227,7 +227,7 @@ def _report(
     nuclei = NucleiColumns(
         numbers=np.zeros(count, np.int64),
         outlines_wkb=outlines_wkb(masks, (x, y)),
-        boxes_xyxy=masks.windows_xyxy + np.array([x, y, x, y], np.float64),
+        boxes_xyxy=masks.windows_xyxy.astype(np.float64) + (x, y, x, y),
         centroids_xy=masks.centroids_xy() + (x, y),
         areas_px=masks.areas_px(),
         class_indices=found.class_indices[reported.indices],
