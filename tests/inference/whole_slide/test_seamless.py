@@ -43,9 +43,10 @@ def assert_same_nuclei(first: NucleiColumns, second: NucleiColumns) -> None:
     first, second = by_place(first), by_place(second)
     assert first.outlines_wkb.tolist() == second.outlines_wkb.tolist()
     np.testing.assert_array_equal(first.scores, second.scores)
-    shapes = [name for name in first.measurement_names if not name.startswith("ring")]
-    for name in shapes:
-        np.testing.assert_allclose(first.measurement(name), second.measurement(name), rtol=1e-5, err_msg=name)
+    for name in first.measurement_names:
+        np.testing.assert_allclose(
+            first.measurement(name), second.measurement(name), rtol=1e-5, atol=1e-6, err_msg=name
+        )
 
 
 @settings(max_examples=200, deadline=None)
