@@ -144,11 +144,11 @@ def run_slide(
         notes = (*describe_scales([prepared.scale.scale]), *_unreadable(outcome))
         seconds = time.perf_counter() - started
         facts = run_facts(model, settings, outcome, seconds=seconds, notes=notes)
-        if request.regions is not None:
-            write_regions(folder / TABLE_NAME, request.regions, output=folder)
-        # Last, with the summary at its end: from then on the slide is finished.
+        # The summary at its end says that the slide is finished.
         summary = write_overview(folder, prepared.tissue, roi=request.roi, run=facts)
         results.finish()
+        if request.regions is not None:
+            write_regions(folder / TABLE_NAME, request.regions, output=folder)
     return SlideResult(
         name=name,
         folder=folder,

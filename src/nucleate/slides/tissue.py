@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.errors import DataError
+from nucleate.errors import DataError, SlideRegionError
 from nucleate.slides.info import Window
 from nucleate.slides.reader import SlideReader
 from nucleate.slides.stained import DEFAULT_SETTINGS, Mask, TissueSettings, find_stained
+
+logger = logging.getLogger(__name__)
+
+# Of a thumbnail that is read in parts, since some of it can't be read.
+_PART_PX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,10 +85,10 @@ class Tissue:
 def find_tissue(slide: SlideReader, *, settings: TissueSettings = DEFAULT_SETTINGS) -> Tissue:
     """Find a slide's tissue on a thumbnail.
 
-    A slide without tissue gives an empty mask.
+    A slide without tissue gives an empty mask. What can't be decoded is taken for glass, and said.
 
     Raises:
-        SlideRegionError: a part of the level that the thumbnail is made of can't be decoded.
+        SlideRegionError: nothing of the level that the thumbnail is made of can be decoded.
     """
     info = slide.info
     mpp = info.mpp or settings.assumed_mpp
@@ -90,8 +98,7 @@ def find_tissue(slide: SlideReader, *, settings: TissueSettings = DEFAULT_SETTIN
         longest_px / settings.most_side_px,
         min(settings.thumbnail_mpp / mpp, longest_px / settings.least_side_px),
     )
-    window = (0, 0, info.frame.width_px, info.frame.height_px)
-    thumbnail_rgb = slide.read(window, downsample=downsample)
+    thumbnail_rgb = _thumbnail(slide, downsample)
     height_px, width_px = thumbnail_rgb.shape[:2]
     found = find_stained(thumbnail_rgb, downsample * mpp, settings=settings)
     return Tissue(
@@ -102,3 +109,32 @@ def find_tissue(slide: SlideReader, *, settings: TissueSettings = DEFAULT_SETTIN
         downsample_xy=(info.frame.width_px / width_px, info.frame.height_px / height_px),
         mpp=info.mpp,
     )
+
+
+def _thumbnail(slide: SlideReader, downsample: float) -> NDArray[np.uint8]:
+    frame = slide.info.frame
+    try:
+        return slide.read((0, 0, frame.width_px, frame.height_px), downsample=downsample)
+    except SlideRegionError as error:
+        problem = error
+    size_wh = max(1, round(frame.width_px / downsample)), max(1, round(frame.height_px / downsample))
+    thumbnail_rgb = np.full((size_wh[1], size_wh[0], 3), 255, np.uint8)
+    lost = 0
+    for top, left in itertools.product(range(0, size_wh[1], _PART_PX), range(0, size_wh[0], _PART_PX)):
+        bottom, right = min(top + _PART_PX, size_wh[1]), min(left + _PART_PX, size_wh[0])
+        edges = (left * frame.width_px, top * frame.height_px, right * frame.width_px, bottom * frame.height_px)
+        x1, y1, x2, y2 = (round(edge / size) for edge, size in zip(edges, (*size_wh, *size_wh), strict=True))
+        try:
+            part = slide.read((x1, y1, x2, y2), downsample=downsample)
+        except SlideRegionError:
+            lost += (bottom - top) * (right - left)
+            continue
+        size = (right - left, bottom - top)
+        # Windows are whole level-0 pixels, so a part may come a pixel larger or smaller.
+        thumbnail_rgb[top:bottom, left:right] = part if part.shape[1::-1] == size else cv2.resize(part, size)
+    if lost == size_wh[0] * size_wh[1]:
+        raise problem
+    logger.warning(
+        "%s: %.1f %% of it can't be decoded and is taken for glass", problem, 100 * lost / thumbnail_rgb[..., 0].size
+    )
+    return thumbnail_rgb

@@ -86,9 +86,12 @@ def finished_blocks(folder: Path) -> BlockCount | None:
     """Return how far a slide is by its journal; None where none was begun. Needs no lock."""
     try:
         in_all = int(json.loads((folder / _STATE / "plan.json").read_text(encoding="utf-8"))["blocks"])
-        journal = (folder / _STATE / "journal.jsonl").read_text(encoding="utf-8")
     except (OSError, ValueError, KeyError):
         return None
+    try:
+        journal = (folder / _STATE / "journal.jsonl").read_text(encoding="utf-8")
+    except OSError:
+        journal = ""
     return BlockCount(finished=journal.count("\n"), in_all=in_all)
 
 
