@@ -14,6 +14,7 @@ from nucleate.errors import ConfigError
 from nucleate.export.summary import DensityStyle, HotSpotSettings, Overlays, density_picture, find_hot_spots
 from nucleate.export.summary.picture import _density
 from nucleate.slides import Region
+from nucleate.slides.regions import dissolved
 from tests.tables import drawn_nuclei, table_info, write_table
 
 STYLE = DensityStyle(longest_px=400, smoothing_um=20)
@@ -29,7 +30,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def colourful(picture: NDArray[np.uint8]) -> NDArray[np.int64]:
-    return picture.max(axis=2).astype(int) - picture.min(axis=2)
+    return np.asarray(picture.max(axis=2).astype(int) - picture.min(axis=2), np.int64)
 
 
 def test_density_is_nuclei_per_mm2(table: Path) -> None:
@@ -71,9 +72,7 @@ def test_overlays_are_drawn(table: Path) -> None:
     tissue = Region(name="tissue", geometry=shapely.box(0, 0, 2200, 4000))
     regions = (
         Region(name="$alpha$ " + "long " * 20, geometry=shapely.box(400, 400, 1200, 1500)),
-        Region(
-            name="two", geometry=shapely.union(shapely.box(0, 2000, 500, 2500), shapely.box(1000, 2000, 1500, 2500))
-        ),
+        Region(name="two", geometry=dissolved([shapely.box(0, 2000, 500, 2500), shapely.box(1000, 2000, 1500, 2500)])),
     )
     spots = find_hot_spots(table, settings=HotSpotSettings(area_mm2=0.04, number=2))
     grey = np.full((300, 300, 3), 240, np.uint8)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from nucleate.core import NucleiColumns
 from nucleate.errors import DataError
@@ -45,7 +47,7 @@ def test_summary_is_numpys(table: Path) -> None:
     ]
     assert summary.classes[1].per_mm2 == summary.classes[1].count / 2.5
     assert [each.name for each in summary.distributions] == ["area_px", "score", *MEASUREMENTS]
-    columns = {"area_px": whole.areas_px, "score": whole.scores}
+    columns: dict[str, NDArray[Any]] = {"area_px": whole.areas_px, "score": whole.scores}
     columns |= {name: whole.measurement(name) for name in MEASUREMENTS}
     for name, values in columns.items():
         known = values[np.isfinite(values)].astype(np.float64)
