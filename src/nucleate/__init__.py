@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nucleate.api.convert import convert
     from nucleate.api.demo import demo
     from nucleate.api.evaluate import evaluate
+    from nucleate.api.export import export
     from nucleate.api.loading import load_model
     from nucleate.api.models import models as list_models
     from nucleate.api.prepare import PrepareSettings, prepare
@@ -35,6 +36,7 @@ __all__ = [
     "convert",
     "demo",
     "evaluate",
+    "export",
     "list_models",
     "load_model",
     "prepare",

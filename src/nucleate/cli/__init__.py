@@ -21,6 +21,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     api.compare,
     api.segment,
     api.convert,
+    api.export,
     api.models,
 )
 USER_ERROR = 2
