@@ -12,7 +12,7 @@ if (imageData == null) {
 def image = new File(imageData.getServer().getURIs().iterator().next())
 def name = image.getName().contains(".") ? image.getName().substring(0, image.getName().lastIndexOf(".")) : image.getName()
 def results = new File(image.getParentFile(), "nucleate-results")
-def geojson = new File(results, name + ".geojson.gz")
+def geojson = new File(results, name + ".geojson")
 
 // Runs one command, prints what it says, and stops the script where it fails.
 def run = { List<String> command ->
@@ -25,7 +25,7 @@ def run = { List<String> command ->
 
 run([nucleate, "segment", image.getPath(), "--as", "slide", "--output", results.getPath()])
 def export = [nucleate, "export", new File(results, name + ".nucleate").getPath(),
-              "--to", "geojson.gz", "--output", geojson.getPath()]
+              "--to", "geojson", "--output", geojson.getPath()]
 if (expandUm > 0)
     export += ["--expand-um", expandUm.toString()]
 run(export)

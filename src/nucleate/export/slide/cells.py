@@ -123,7 +123,7 @@ def _block(
     # At equal distance the first keeps the pixel, as in label images.
     rivals = rivals.select(np.lexsort((rivals.numbers, -rivals.scores)))
     masks = rasterise_outlines(rivals.outlines(), frame)
-    nearest = np.full((max(bottom - top, 0), max(right - left, 0)), np.inf, np.float32)
+    nearest = np.full((max(bottom - top, 0), max(right - left, 0)), np.iinfo(np.int32).max, np.int32)
     owner = np.zeros(nearest.shape, np.int64)
     windows = np.zeros((len(rivals), 4), np.int64)
     edges = np.array([left, top, right, bottom])
@@ -131,18 +131,16 @@ def _block(
         bitmap = masks.bitmap(index)
         if not bitmap.any():
             continue
-        distances = cv2.distanceTransform(
-            np.pad(~bitmap, reach, constant_values=True).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-        )
+        squares = _squared_distances(np.pad(bitmap, reach))
         whole = masks.windows_xyxy[index] + (-reach, -reach, reach, reach)
         x1, y1 = np.maximum(whole[:2], edges[:2])
         x2, y2 = np.minimum(whole[2:], edges[2:])
         if x1 >= x2 or y1 >= y2:
             continue
         windows[index] = x1, y1, x2, y2
-        part = distances[y1 - whole[1] : y2 - whole[1], x1 - whole[0] : x2 - whole[0]]
+        part = squares[y1 - whole[1] : y2 - whole[1], x1 - whole[0] : x2 - whole[0]]
         place = (slice(y1 - top, y2 - top), slice(x1 - left, x2 - left))
-        taken = (part < nearest[place]) & (part <= radius_px)
+        taken = (part < nearest[place]) & (part <= radius_px**2)
         nearest[place][taken] = part[taken]
         owner[place][taken] = number
     place_of = dict(zip(rivals.numbers.tolist(), windows, strict=True))
@@ -156,3 +154,12 @@ def _block(
             [bitmap],
         )
         yield shapely.transform(mask_geometry(own, 0), lambda xy, by=(x1, y1): xy + by)
+
+
+def _squared_distances(bitmap: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return (H, W) squared distances to the nearest set pixel.
+
+    OpenCV's distances are off by some 1e-6, and not by the same amount in every call; squared they are whole numbers.
+    """
+    distances = cv2.distanceTransform((~bitmap).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.rint(np.square(distances, dtype=np.float64)).astype(np.int32)

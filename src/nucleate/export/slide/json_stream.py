@@ -31,7 +31,8 @@ def read_items(path: Path, key: str) -> Iterator[Any]:
     try:
         with path.open("rb") as plain:
             unpacked: Any = gzip.GzipFile(fileobj=plain) if path.suffix == ".gz" else plain
-            yield from _items(io.TextIOWrapper(unpacked, encoding="utf-8"), key)
+            with io.TextIOWrapper(unpacked, encoding="utf-8") as text:
+                yield from _items(text, key)
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
     except (ValueError, EOFError, OSError, zlib.error) as error:

@@ -134,7 +134,7 @@ def read_slide_spatialdata(path: Path) -> ExportedNuclei:
             class_indices=rows["class"].cat.codes.to_numpy(np.int64),
             scores=rows["score"].to_numpy(np.float32),
             measurement_names=tuple(measured.var_names),
-            measurements=np.asarray(measured.X, np.float64).reshape(len(rows), -1),
+            measurements=np.asarray(measured.X, np.float64).reshape(len(rows), measured.n_vars),
         )
     except (KeyError, ValueError, OSError) as error:
         raise DataError(f"no SpatialData of `nucleate export`: {error}", path=path) from error
