@@ -58,8 +58,8 @@ def test_every_command_has_its_functions_options_and_defaults(command: Callable[
 
 def test_every_command_is_a_function_of_the_package() -> None:
     for command in COMMANDS:
-        # `nucleate.models` is the package of networks.
-        name = "list_models" if command.__name__ == "models" else command.__name__
+        # `nucleate.models` and `nucleate.export` are packages.
+        name = {"models": "list_models", "export": "export_results"}.get(command.__name__, command.__name__)
         assert getattr(nucleate, name) is command
         assert name in nucleate.__all__
 
@@ -99,6 +99,9 @@ def test_help_and_version_end_well(capsys: pytest.CaptureFixture[str]) -> None:
         ["evaluate", "/nowhere", "/nowhere"],
         ["segment", ".", "--model", "unknown"],
         ["segment", ".", "--score", "high"],
+        ["export", "/nowhere", "--to", "csv", "--output", "a.csv"],
+        ["export", "--to", "csv", "--output", "a.csv"],
+        ["export", ".", "--to", "svg", "--output", "a.svg"],
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(

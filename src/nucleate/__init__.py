@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nucleate.api.convert import convert
     from nucleate.api.demo import demo
     from nucleate.api.evaluate import evaluate
+    from nucleate.api.export import export as export_results
     from nucleate.api.loading import load_model
     from nucleate.api.models import models as list_models
     from nucleate.api.prepare import PrepareSettings, prepare
@@ -37,6 +38,7 @@ __all__ = [
     "convert",
     "demo",
     "evaluate",
+    "export_results",
     "list_models",
     "load_model",
     "prepare",
@@ -51,6 +53,9 @@ def __getattr__(name: str) -> Any:
     if name == "list_models":
         # `nucleate.models` is the package of networks.
         return importlib.import_module("nucleate.api").models
+    if name == "export_results":
+        # `nucleate.export` is the package of formats.
+        return importlib.import_module("nucleate.api").export
     if name in __all__:
         return getattr(importlib.import_module("nucleate.api"), name)
     raise AttributeError(f"module 'nucleate' has no attribute {name!r}")

@@ -6,6 +6,7 @@ from nucleate.api.compare import CompareSettings, compare
 from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.demo import DemoReport, demo
 from nucleate.api.evaluate import evaluate
+from nucleate.api.export import ExportedFile, ExportReport, export
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.models import ModelEntry, ModelList, models
 from nucleate.api.prepare import PrepareSettings, prepare
@@ -21,6 +22,8 @@ __all__ = [
     "ConvertReport",
     "DemoReport",
     "EvaluateSettings",
+    "ExportReport",
+    "ExportedFile",
     "ImageArray",
     "LoadedModel",
     "ModelEntry",
@@ -35,6 +38,7 @@ __all__ = [
     "convert",
     "demo",
     "evaluate",
+    "export",
     "load_model",
     "models",
     "prepare",

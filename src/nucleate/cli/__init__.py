@@ -22,6 +22,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     api.segment,
     api.regions,
     api.convert,
+    api.export,
     api.models,
 )
 USER_ERROR = 2

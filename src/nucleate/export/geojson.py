@@ -35,7 +35,7 @@ def geojson_features(file: str, instances: Instances, class_names: Sequence[str]
         features.append(
             {
                 "type": "Feature",
-                "id": str(uuid.uuid5(_ID_NAMESPACE, f"{file}#{index + 1}")),
+                "id": feature_id(file, index + 1),
                 "geometry": _geometry_json(mask_geometry(instances.masks, index)),
                 "properties": {
                     "objectType": "detection",
@@ -76,3 +76,8 @@ def _rings_json(polygon: Polygon) -> list[list[list[int]]]:
         np.asarray(ring.coords, np.float64).astype(np.int64) for ring in (polygon.exterior, *polygon.interiors)
     ]
     return [ring.tolist() for ring in rings]
+
+
+def feature_id(file: str, number: int) -> str:
+    """Return the UUID of a nucleus in QuPath, by the image's file name and the nucleus' number."""
+    return str(uuid.uuid5(_ID_NAMESPACE, f"{file}#{number}"))
