@@ -59,6 +59,7 @@ class CocoSource:
             label_ids=np.array([entry.label_id for entry in kept], np.int64),
             class_indices=np.array([self.class_of_category[entry.category_id] for entry in kept], np.int64),
             scores=np.array([entry.score for entry in kept], np.float64),
+            class_names=self.class_names,
             dropped=dropped,
         )
 

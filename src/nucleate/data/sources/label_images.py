@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from nucleate.data.sources.source import Dropped, LabelledSource, SourceImage, folder_name, image_files
+from nucleate.data.sources.source import Dropped, FileSource, SourceImage, folder_name, image_files, read_label_nuclei
 from nucleate.errors import DataError, first_and_count
 from nucleate.files import has_one_channel
 
@@ -22,7 +22,7 @@ def has_label_images(path: Path) -> bool:
     return len(stems) > len(set(stems))
 
 
-def read_label_images(path: Path, *, labels: Path | None = None) -> LabelledSource:
+def read_label_images(path: Path, *, labels: Path | None = None) -> FileSource:
     """Return the images of a folder that have a label image of the same stem.
 
     Args:
@@ -67,10 +67,11 @@ def read_label_images(path: Path, *, labels: Path | None = None) -> LabelledSour
         for stem, label in label_stems.items()
         if stem not in image_stems
     ]
-    return LabelledSource(
+    return FileSource(
         name=folder_name(path),
         format="label-images",
         images=tuple(sorted(images, key=lambda image: image.key)),
+        reader=read_label_nuclei,
         left_out=tuple(left_out),
     )
 
