@@ -33,7 +33,7 @@ from nucleate.data.staging import staged_folder, strangers_in
 from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.files import write_json
 
-FormatChoice = Literal["auto", "nuinsseg", "label-images", "coco", "imagej"]
+FormatChoice = Literal["auto", "nuinsseg", "label-images", "coco", "imagej", "aperio-xml"]
 
 AUDIT_NAME = "audit.json"
 OWN_NAMES = frozenset({"images", "vague_areas", "annotations", "folds", AUDIT_NAME})

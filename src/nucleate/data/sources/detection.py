@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nucleate.data.sources.aperio_xml import APERIO_XML
 from nucleate.data.sources.coco import coco_files, read_coco
 from nucleate.data.sources.imagej import IMAGEJ
 from nucleate.data.sources.label_images import has_label_images, read_label_images
@@ -12,7 +13,7 @@ from nucleate.data.sources.pairs import PairedFormat, read_paired
 from nucleate.data.sources.source import Source, SourceFormat
 from nucleate.errors import DataError
 
-PAIRED: dict[SourceFormat, PairedFormat] = {each.name: each for each in (IMAGEJ,)}
+PAIRED: dict[SourceFormat, PairedFormat] = {each.name: each for each in (IMAGEJ, APERIO_XML)}
 LOOKED_FOR: dict[SourceFormat, str] = {
     "nuinsseg": "<organ>/tissue images (nuinsseg)",
     "label-images": "images + labels, --labels DIR, or pairs of one stem (label-images)",
