@@ -122,7 +122,8 @@ def test_crossing_and_cut_regions_are_counted(tmp_path: Path) -> None:
 @given(stack=stacks())
 def test_masks_drawn_as_regions_come_back(stack: NDArray[np.bool_]) -> None:
     masks = masks_of(stack[stack.any(axis=(1, 2))])
-    expected, regions = [], []
+    expected: list[NDArray[np.bool_]] = []
+    regions: list[str] = []
     for index in range(len(masks)):
         # ImageScope knows holes and no parts: each part is a region of its own.
         for outline in trace_outlines(masks, index):

@@ -27,13 +27,13 @@ from nucleate.data.document import numbered, write_documents
 from nucleate.data.name_lists import NameList, names_of, read_name_list, unique_file_names
 from nucleate.data.report import PrepareReport, inexact_polygons, make_report, mended_items, preparation_notes, tally
 from nucleate.data.segmentations import MaskEncoding
-from nucleate.data.sources import Dropped, Source, open_source, source_digest
+from nucleate.data.sources import Dropped, Source, SourceFormat, open_source, source_digest
 from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, group_of, make_split
 from nucleate.data.staging import staged_folder, strangers_in
 from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.files import write_json
 
-FormatChoice = Literal["auto", "nuinsseg", "label-images", "coco", "imagej", "aperio-xml"]
+FormatChoice = Literal["auto", SourceFormat]
 
 AUDIT_NAME = "audit.json"
 OWN_NAMES = frozenset({"images", "vague_areas", "annotations", "folds", AUDIT_NAME})

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from nucleate.files.atomic import json_text, write_bytes, write_json, write_path, write_text
-from nucleate.files.images import has_one_channel, image_size, read_label_map, read_rgb, write_image
+from nucleate.files.images import (
+    NPY_SUFFIX,
+    has_one_channel,
+    image_size,
+    open_npy,
+    read_label_map,
+    read_rgb,
+    write_image,
+)
 from nucleate.files.limits import DAMAGED, ReadLimits, check_file, check_pixels
 from nucleate.files.lock import folder_lock
 from nucleate.files.pixels import check_array, check_picture, rgb_from_array, rgb_from_picture
@@ -11,6 +19,7 @@ from nucleate.files.resolution import image_mpp
 
 __all__ = [
     "DAMAGED",
+    "NPY_SUFFIX",
     "ReadLimits",
     "check_array",
     "check_file",
@@ -21,6 +30,7 @@ __all__ = [
     "image_mpp",
     "image_size",
     "json_text",
+    "open_npy",
     "read_label_map",
     "read_rgb",
     "rgb_from_array",

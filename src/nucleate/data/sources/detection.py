@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from nucleate.data.sources.aperio_xml import APERIO_XML
+from nucleate.data.sources.binary_masks import BINARY_MASKS, mask_files
 from nucleate.data.sources.coco import coco_files, read_coco
 from nucleate.data.sources.imagej import IMAGEJ
 from nucleate.data.sources.label_images import has_label_images, read_label_images
+from nucleate.data.sources.nucleus_masks import NUCLEUS_MASKS
 from nucleate.data.sources.nuinsseg import organ_folders, read_nuinsseg
 from nucleate.data.sources.pairs import PairedFormat, read_paired
 from nucleate.data.sources.source import Source, SourceFormat
 from nucleate.errors import DataError
 
-PAIRED: dict[SourceFormat, PairedFormat] = {each.name: each for each in (IMAGEJ, APERIO_XML)}
+PAIRED: dict[SourceFormat, PairedFormat] = {
+    each.name: each for each in (IMAGEJ, APERIO_XML, NUCLEUS_MASKS, BINARY_MASKS)
+}
 LOOKED_FOR: dict[SourceFormat, str] = {
     "nuinsseg": "<organ>/tissue images (nuinsseg)",
     "label-images": "images + labels, --labels DIR, or pairs of one stem (label-images)",
@@ -49,6 +54,8 @@ def open_source(
             return read_coco(path, images_dir=images)
         case "imagej" if path.is_dir() and labels is None and organ_folders(path):
             return read_nuinsseg(path, rois=True)
+        case "binary-masks" if labels is not None:
+            return read_paired(replace(BINARY_MASKS, find=mask_files), path, labels=labels, images_dir=images)
         case _:
             return read_paired(PAIRED[chosen], path, labels=labels, images_dir=images)
 
