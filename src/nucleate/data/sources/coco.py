@@ -9,6 +9,7 @@ import numpy as np
 
 from nucleate.core import Frame, Rle
 from nucleate.data.coco_file import CocoAnnotation, CocoFile, decode_annotations, load_coco_json, parse_coco
+from nucleate.data.sources.json_features import starts_as_features
 from nucleate.data.sources.source import (
     NUCLEUS,
     Dropped,
@@ -67,7 +68,7 @@ class CocoSource:
 def coco_files(path: Path) -> list[Path]:
     """Return the COCO files that a path stands for: itself, a prepared folder's all.json, or those in the folder."""
     if path.is_file():
-        return [path] if path.suffix.lower() == ".json" else []
+        return [path] if path.suffix.lower() == ".json" and not starts_as_features(path) else []
     prepared = path / "annotations" / "all.json"
     if prepared.is_file():
         return [prepared]
@@ -148,6 +149,9 @@ def _notes(parsed: CocoFile) -> tuple[str, ...]:
 
 
 def _is_coco(file: Path) -> bool:
+    # A GeoJSON file may have hundreds of megabytes.
+    if starts_as_features(file):
+        return False
     try:
         load_coco_json(file)
     except DataError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from nucleate.data.sources.aperio_xml import APERIO_XML
 from nucleate.data.sources.binary_masks import BINARY_MASKS, mask_files
 from nucleate.data.sources.coco import coco_files, read_coco
+from nucleate.data.sources.geojson import GEOJSON
 from nucleate.data.sources.imagej import IMAGEJ
 from nucleate.data.sources.label_images import has_label_images, read_label_images
 from nucleate.data.sources.nucleus_masks import NUCLEUS_MASKS
@@ -16,9 +17,8 @@ from nucleate.data.sources.pairs import PairedFormat, read_paired
 from nucleate.data.sources.source import Source, SourceFormat
 from nucleate.errors import DataError
 
-PAIRED: dict[SourceFormat, PairedFormat] = {
-    each.name: each for each in (IMAGEJ, APERIO_XML, NUCLEUS_MASKS, BINARY_MASKS)
-}
+_FORMATS = (IMAGEJ, APERIO_XML, GEOJSON, NUCLEUS_MASKS, BINARY_MASKS)
+PAIRED: dict[SourceFormat, PairedFormat] = {each.name: each for each in _FORMATS}
 LOOKED_FOR: dict[SourceFormat, str] = {
     "nuinsseg": "<organ>/tissue images (nuinsseg)",
     "label-images": "images + labels, --labels DIR, or pairs of one stem (label-images)",

@@ -16,7 +16,16 @@ from nucleate.core.stain import StainNormalisation
 from nucleate.errors import DataError
 from nucleate.files import read_label_map
 
-SourceFormat = Literal["nuinsseg", "label-images", "coco", "imagej", "aperio-xml", "nucleus-masks", "binary-masks"]
+SourceFormat = Literal[
+    "nuinsseg",
+    "label-images",
+    "coco",
+    "imagej",
+    "aperio-xml",
+    "geojson",
+    "nucleus-masks",
+    "binary-masks",
+]
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tga"}
