@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nucleate.files.array_pickle import load_array_pickle
 from nucleate.files.atomic import json_text, write_bytes, write_json, write_path, write_text
 from nucleate.files.images import (
     NPY_SUFFIX,
@@ -30,6 +31,7 @@ __all__ = [
     "image_mpp",
     "image_size",
     "json_text",
+    "load_array_pickle",
     "open_npy",
     "read_label_map",
     "read_rgb",

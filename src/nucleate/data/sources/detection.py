@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nucleate.data.sources.aperio_xml import APERIO_XML
 from nucleate.data.sources.binary_masks import BINARY_MASKS, mask_files
+from nucleate.data.sources.cellpose import CELLPOSE
 from nucleate.data.sources.coco import coco_files, read_coco
 from nucleate.data.sources.geojson import GEOJSON
 from nucleate.data.sources.imagej import IMAGEJ
@@ -15,9 +16,10 @@ from nucleate.data.sources.nucleus_masks import NUCLEUS_MASKS
 from nucleate.data.sources.nuinsseg import organ_folders, read_nuinsseg
 from nucleate.data.sources.pairs import PairedFormat, read_paired
 from nucleate.data.sources.source import Source, SourceFormat
+from nucleate.data.sources.yolo import YOLO
 from nucleate.errors import DataError
 
-_FORMATS = (IMAGEJ, APERIO_XML, GEOJSON, NUCLEUS_MASKS, BINARY_MASKS)
+_FORMATS = (IMAGEJ, APERIO_XML, GEOJSON, NUCLEUS_MASKS, BINARY_MASKS, YOLO, CELLPOSE)
 PAIRED: dict[SourceFormat, PairedFormat] = {each.name: each for each in _FORMATS}
 LOOKED_FOR: dict[SourceFormat, str] = {
     "nuinsseg": "<organ>/tissue images (nuinsseg)",

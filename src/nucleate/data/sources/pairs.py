@@ -22,6 +22,8 @@ from nucleate.errors import DataError, first_and_count
 IMAGE_FOLDERS = frozenset({"images", "image", "imgs", "img", "tissue images", "raw"})
 # What may hold pictures of the images' stems that are no images.
 PICTURE_FOLDERS = frozenset({"overlay", "overlays", "preview", "previews", "thumbnails"})
+# The same of files beside the images: Cellpose writes them.
+PICTURE_ENDINGS = ("_masks", "_flows", "_cp_outlines", "_cp_output")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,8 @@ def pair_images(
         raise DataError("no such folder: --images names the folder of the images", path=root)
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for file in image_files(root, deep=path.is_dir() or images_dir is not None):
-        if file not in annotations and file.parent.name.lower() not in PICTURE_FOLDERS:
+        is_picture = file.parent.name.lower() in PICTURE_FOLDERS or file.stem.endswith(PICTURE_ENDINGS)
+        if file not in annotations and not is_picture:
             by_stem[file.stem.removesuffix(".ome")].append(file)
     problems: list[str] = []
     partner: dict[Path, Path] = {}

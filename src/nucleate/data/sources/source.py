@@ -25,6 +25,8 @@ SourceFormat = Literal[
     "geojson",
     "nucleus-masks",
     "binary-masks",
+    "yolo",
+    "cellpose",
 ]
 
 IMAGE_SUFFIXES = frozenset(
