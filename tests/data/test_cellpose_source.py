@@ -108,7 +108,7 @@ def broken(kind: str, folder: Path) -> None:
         case "floats":
             write_seg(folder, two_nuclei() / 2)
         case "stack":
-            write_seg(folder, two_nuclei()[None])
+            write_seg(folder, np.stack([two_nuclei()] * 2))
         case "negative":
             write_seg(folder, -two_nuclei())
         case "size":
@@ -127,9 +127,9 @@ def broken(kind: str, folder: Path) -> None:
         ("no masks", "a dict and its 'masks'"),
         ("text", "a dict and its 'masks'"),
         ("empty", "the file is empty"),
-        ("floats", "'masks' of float64"),
-        ("stack", r"shape \(1, 40, 60\)"),
-        ("negative", "ids of 0 and up"),
+        ("floats", "this holds float64"),
+        ("stack", r"shape \(2, 40, 60\)"),
+        ("negative", "negative id -7"),
         ("size", "7 x 3 pixels, its image 60 x 40"),
         ("version", "no file of Cellpose"),
     ],

@@ -18,9 +18,9 @@ from nucleate.data.coco_file import ImageRecord
 from nucleate.data.resizing import resize_image, resize_masks, resize_nearest, resized_frame
 from nucleate.data.segmentations import MaskEncoding, Segmentation, encode_segmentations
 from nucleate.data.sources import Dropped, Mended, Source, SourceImage, SourceNuclei
-from nucleate.data.sources.source import check_same_size
+from nucleate.data.sources.source import check_same_size, read_pixels
 from nucleate.errors import DataError
-from nucleate.files import read_label_map, read_rgb, write_image, write_path
+from nucleate.files import read_label_map, write_image, write_path
 
 Normalise = Literal["none", "macenko", "reinhard"]
 
@@ -106,7 +106,7 @@ def prepare_image(
         DataError: image or annotation is unreadable, or their sizes differ.
     """
     image = candidate.image
-    pixels = read_rgb(image.path)
+    pixels = read_pixels(image)
     frame = Frame(height_px=pixels.shape[0], width_px=pixels.shape[1], mpp=image.mpp)
     nuclei = candidate.source.read_nuclei(image, frame)
     if settings.short_side_px is not None:
@@ -168,7 +168,7 @@ def stain_reference(
 def _readable(candidates: list[Candidate], short_side_px: int | None) -> Iterable[NDArray[np.uint8]]:
     for candidate in candidates:
         try:
-            pixels = read_rgb(candidate.image.path)
+            pixels = read_pixels(candidate.image)
         except DataError:
             # `prepare_image` meets the same error and counts it.
             continue

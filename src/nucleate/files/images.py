@@ -19,6 +19,8 @@ from nucleate.files.tiff import read_tiff, read_tiff_rgb, tiff_has_one_channel, 
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 NPY_SUFFIX = ".npy"
+# Floats hold every whole number below.
+MOST_WHOLE = 2**53
 # Pillow's own level 6 takes three times as long on H&E and saves 7 % (a 3088 x 1060 picture: 0.35 s against 0.12).
 PNG_LEVEL = 3
 
@@ -101,12 +103,29 @@ def read_label_map(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[n
                 labels = np.asarray(image)
             except DAMAGED as error:
                 raise DataError(f"damaged image: {error}", path=path) from error
+    return label_map_from_array(labels, path)
+
+
+def label_map_from_array(labels: NDArray[Any], path: Path | None = None) -> NDArray[np.int64]:
+    """Return an array of ids as (H, W) int64, 0 = background; whole floats are taken too.
+
+    Args:
+        labels: (H, W), with any sides of one before and behind them.
+        path: where they come from, for the error.
+
+    Raises:
+        DataError: another shape, no integers, or negative ones.
+    """
     # Stacks of one page, and one channel behind the sides.
     while labels.ndim > 2 and 1 in (labels.shape[0], labels.shape[-1]):
         labels = labels[0] if labels.shape[0] == 1 else labels[..., 0]
     if labels.ndim != 2:
         raise DataError(f"a label image has one value a pixel, this has shape {labels.shape}", path=path)
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
+    if (
+        labels.dtype.kind == "f"
+        and bool((np.abs(labels) < MOST_WHOLE).all())
+        and np.array_equal(labels, np.rint(labels))
+    ):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "biu":
         raise DataError(f"label images hold integers, this holds {labels.dtype}", path=path)

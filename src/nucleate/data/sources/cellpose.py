@@ -21,7 +21,7 @@ from nucleate.data.sources.source import (
     read_label_nuclei,
 )
 from nucleate.errors import DataError
-from nucleate.files import NPY_SUFFIX, ReadLimits, check_file, load_array_pickle
+from nucleate.files import NPY_SUFFIX, ReadLimits, check_file, label_map_from_array, load_array_pickle
 
 SEG_ENDING = "_seg"
 MASK_ENDINGS = ("_cp_masks", "_masks")
@@ -68,14 +68,11 @@ def _seg_masks(path: Path) -> NDArray[np.int64]:
             if not dtype.hasobject:
                 raise DataError("no file of Cellpose: it holds a plain array")
             content = load_array_pickle(file)
-        masks = np.asarray(content.item()["masks"])
+        return label_map_from_array(np.asarray(content.item()["masks"]))
     except DataError as error:
         raise DataError(error.message, path=path) from error
     except (OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
         raise DataError("no file of Cellpose: a NPY with a dict and its 'masks' is needed", path=path) from error
-    if masks.dtype.kind not in "iu" or masks.ndim != 2 or (masks.size and int(masks.min()) < 0):
-        raise DataError(f"'masks' of {masks.dtype} and shape {masks.shape}: ids of 0 and up are needed", path=path)
-    return masks.astype(np.int64)
 
 
 def _mask_images(path: Path) -> list[Path]:

@@ -10,21 +10,24 @@ from nucleate.data.sources.binary_masks import BINARY_MASKS, mask_files
 from nucleate.data.sources.cellpose import CELLPOSE
 from nucleate.data.sources.coco import coco_files, read_coco
 from nucleate.data.sources.geojson import GEOJSON
+from nucleate.data.sources.hovernet import HOVERNET
 from nucleate.data.sources.imagej import IMAGEJ
 from nucleate.data.sources.label_images import has_label_images, read_label_images
 from nucleate.data.sources.nucleus_masks import NUCLEUS_MASKS
 from nucleate.data.sources.nuinsseg import organ_folders, read_nuinsseg
 from nucleate.data.sources.pairs import PairedFormat, read_paired
+from nucleate.data.sources.pannuke import pannuke_arrays, read_pannuke
 from nucleate.data.sources.source import Source, SourceFormat
 from nucleate.data.sources.yolo import YOLO
 from nucleate.errors import DataError
 
-_FORMATS = (IMAGEJ, APERIO_XML, GEOJSON, NUCLEUS_MASKS, BINARY_MASKS, YOLO, CELLPOSE)
+_FORMATS = (IMAGEJ, APERIO_XML, GEOJSON, NUCLEUS_MASKS, BINARY_MASKS, YOLO, CELLPOSE, HOVERNET)
 PAIRED: dict[SourceFormat, PairedFormat] = {each.name: each for each in _FORMATS}
 LOOKED_FOR: dict[SourceFormat, str] = {
     "nuinsseg": "<organ>/tissue images (nuinsseg)",
     "label-images": "images + labels, --labels DIR, or pairs of one stem (label-images)",
     "coco": "a COCO JSON file (coco)",
+    "pannuke": "images.npy + masks.npy (pannuke)",
     **{name: paired.looked_for for name, paired in PAIRED.items()},
 }
 
@@ -54,6 +57,8 @@ def open_source(
             return read_label_images(path, labels=labels)
         case "coco":
             return read_coco(path, images_dir=images)
+        case "pannuke":
+            return read_pannuke(path)
         case "imagej" if path.is_dir() and labels is None and organ_folders(path):
             return read_nuinsseg(path, rois=True)
         case "binary-masks" if labels is not None:
@@ -72,6 +77,8 @@ def _detect(path: Path, labels: Path | None) -> SourceFormat:
     else:
         if path.is_dir() and has_label_images(path):
             found.append("label-images")
+        if path.is_dir() and pannuke_arrays(path):
+            found.append("pannuke")
         if coco_files(path):
             found.append("coco")
     if not found:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nucleate.core import Frame, Masks, masks_from_label_map
 from nucleate.core.stain import StainNormalisation
 from nucleate.errors import DataError
-from nucleate.files import read_label_map
+from nucleate.files import open_npy, read_label_map, read_rgb, rgb_from_array
 
 SourceFormat = Literal[
     "nuinsseg",
@@ -27,6 +27,8 @@ SourceFormat = Literal[
     "binary-masks",
     "yolo",
     "cellpose",
+    "hovernet",
+    "pannuke",
 ]
 
 IMAGE_SUFFIXES = frozenset(
@@ -75,6 +77,7 @@ class SourceImage:
         origin: the data set that an earlier preparation named, "" for this source's own name.
         stain: the normalisation that it already went through.
         magnification: what it was already resized by.
+        page: of a NPY file with many images (N, H, W, 3); None for an image file.
         vague_mask: image of the areas where nobody can say what is a nucleus (not 0), None for none.
     """
 
@@ -87,6 +90,7 @@ class SourceImage:
     origin: str = ""
     stain: StainNormalisation | None = None
     magnification: float = 1.0
+    page: int | None = None
     vague_mask: Path | None = None
 
 
@@ -176,6 +180,22 @@ class FileSource:
             DataError: its annotation is unreadable or of another size than the image.
         """
         return self.reader(image, frame)
+
+
+def read_pixels(image: SourceImage) -> NDArray[np.uint8]:
+    """Return an image as (H, W, 3) RGB; floats of a NPY file are values of 0 to 255, as PanNuke's.
+
+    Raises:
+        DataError: it is unreadable or no image.
+    """
+    if image.page is None:
+        return read_rgb(image.path)
+    pixels = np.asarray(open_npy(image.path)[image.page])
+    if pixels.dtype.kind == "f":
+        if not (pixels.min(initial=0) >= 0 and pixels.max(initial=0) <= 255):
+            raise DataError(f"image {image.page}: values of 0 to 255 are needed", path=image.path)
+        pixels = np.rint(pixels).astype(np.uint8)
+    return rgb_from_array(pixels, image.path)
 
 
 def annotation_path(image: SourceImage) -> Path:
