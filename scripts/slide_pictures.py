@@ -17,8 +17,8 @@ from nucleate.export import read_nuclei
 from nucleate.slides import open_slide
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-REGION_XYXY = (620, 560, 1220, 1160)
-OUTLINE_RGB = (0, 114, 60)
+REGION_XYXY = (960, 620, 1560, 1220)
+OUTLINE_RGB = (110, 255, 140)
 FACTOR = 1.5
 
 

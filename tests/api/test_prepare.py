@@ -168,11 +168,14 @@ def test_classes_of_several_sources_are_joined_by_name(tnbc: Path, tmp_path: Pat
     categories = [{"id": 4, "name": "tumour"}, {"id": 6, "name": "nucleus"}]
     entries = [annotation(category_id=4), annotation(id=2, category_id=6)]
     write_document(tmp_path / "c", document(categories=categories, annotations=entries))
-    prepare([tnbc, tmp_path / "c"], output=tmp_path / "out")
+    prepare([tnbc, tmp_path / "c"], output=tmp_path / "out", settings=PrepareSettings(classes=True))
     data = read_dataset(tmp_path / "out")
     assert data.class_names == ("nucleus", "tumour")
     record = next(record for record in data.records if record.source == "c")
     assert data.annotations(record).instances.class_indices.tolist() == [1, 0]
+    merged = prepare([tnbc, tmp_path / "c"], output=tmp_path / "merged")
+    assert read_dataset(tmp_path / "merged").class_names == ("nucleus",)
+    assert any("2 classes were merged" in note for note in merged.notes)
 
 
 def test_a_prepared_folder_is_a_source_and_keeps_what_it_knew(nuinsseg: Path, tmp_path: Path) -> None:

@@ -132,6 +132,33 @@ def test_pairs_beside_each_other_are_told_apart_by_their_channels(tmp_path: Path
     assert [each.reason for each in source.left_out] == ["image without a label image"]
 
 
+@pytest.mark.parametrize("layout", ["folders", "pairs"])
+@pytest.mark.parametrize("suffix", [".npy", ".ome.tif", ".tif", ".png"])
+def test_label_images_may_be_arrays_and_ome_tiffs(tmp_path: Path, layout: str, suffix: str) -> None:
+    drawings = write_label_folder(tmp_path, count=2)
+    for stem, drawing in drawings.items():
+        (tmp_path / "labels" / f"{stem}.tif").unlink()
+        target = tmp_path / "labels" / f"{stem}{suffix}"
+        if suffix == ".npy":
+            np.save(target, drawing.label_map)
+        elif suffix == ".png":
+            Image.fromarray(drawing.label_map.astype(np.uint8)).save(target)
+        else:
+            tifffile.imwrite(target, drawing.label_map, ome=suffix == ".ome.tif")
+        if layout == "pairs" and suffix != ".png":
+            target.rename(tmp_path / target.name)
+            (tmp_path / "images" / f"{stem}.png").rename(tmp_path / f"{stem}.png")
+    if layout == "pairs" and suffix != ".png":
+        (tmp_path / "images").rmdir()
+        (tmp_path / "labels").rmdir()
+    source = open_source(tmp_path)
+    assert source.format == "label-images"
+    for image in source.images:
+        drawing = drawings[Path(image.key).stem]
+        nuclei = source.read_nuclei(image, Frame(height_px=128, width_px=160))
+        assert np.array_equal(full(nuclei.masks), drawing.label_map[None] == nuclei.label_ids[:, None, None])
+
+
 def test_two_colour_images_of_one_stem_are_refused(tmp_path: Path) -> None:
     for suffix in ("png", "bmp"):
         Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / f"a.{suffix}")

@@ -18,6 +18,7 @@ from nucleate.files import (
     ReadLimits,
     has_one_channel,
     image_size,
+    open_npy,
     read_label_map,
     read_rgb,
     write_image,
@@ -241,3 +242,34 @@ def test_files_with_one_channel_are_told_apart(tmp_path: Path, name: str, pixels
         tmp_path / name, pixels, photometric="rgb"
     )
     assert has_one_channel(tmp_path / name) is expected
+
+
+def test_arrays_are_label_maps_and_python_objects_are_refused(tmp_path: Path) -> None:
+    labels = np.array([[0, 7], [3, 3]], np.uint16)
+    np.save(tmp_path / "a.npy", labels)
+    assert np.array_equal(read_label_map(tmp_path / "a.npy"), labels)
+    np.save(tmp_path / "b.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(DataError, match="holds Python objects"):
+        read_label_map(tmp_path / "b.npy")
+    (tmp_path / "c.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-3])
+    with pytest.raises(DataError, match="no array that can be read"):
+        read_label_map(tmp_path / "c.npy")
+    with pytest.raises(DataError, match="above the limit"):
+        read_label_map(tmp_path / "a.npy", ReadLimits(max_pixels=3))
+    with pytest.raises(DataError, match="no such file"):
+        open_npy(tmp_path / "gone.npy")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1)])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
+def test_label_maps_of_a_single_row_or_column_keep_their_shape(
+    tmp_path: Path, shape: tuple[int, int], suffix: str
+) -> None:
+    """A map of one pixel was refused, since all sides of one were taken for pages."""
+    labels = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".npy":
+        np.save(path, labels[None])
+    else:
+        write_image(path, labels)
+    assert np.array_equal(read_label_map(path), labels)

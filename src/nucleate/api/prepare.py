@@ -22,20 +22,21 @@ from nucleate.data.assembly import (
     prepare_image,
     stain_reference,
 )
+from nucleate.data.classes import list_classes
 from nucleate.data.document import numbered, write_documents
 from nucleate.data.name_lists import NameList, names_of, read_name_list, unique_file_names
-from nucleate.data.report import PrepareReport, inexact_polygons, make_report, preparation_notes, tally
+from nucleate.data.report import PrepareReport, inexact_polygons, make_report, mended_items, preparation_notes, tally
 from nucleate.data.segmentations import MaskEncoding
-from nucleate.data.sources import Dropped, Source, open_source, source_digest
+from nucleate.data.sources import Dropped, Source, SourceFormat, open_source, source_digest
 from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, group_of, make_split
 from nucleate.data.staging import staged_folder, strangers_in
 from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.files import write_json
 
-FormatChoice = Literal["auto", "nuinsseg", "label-images", "coco"]
+FormatChoice = Literal["auto", SourceFormat]
 
 AUDIT_NAME = "audit.json"
-OWN_NAMES = frozenset({"images", "annotations", "folds", AUDIT_NAME})
+OWN_NAMES = frozenset({"images", "vague_areas", "annotations", "folds", AUDIT_NAME})
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ class PrepareSettings:
 
     Attributes:
         format: Format of the sources; auto finds each one's own by what lies in it.
-        labels: Folder of label images for a source that holds images alone.
-        images: Folder of the images of a COCO JSON file.
+        labels: Folder of label images or other annotations for a source that holds images alone.
+        images: Folder of the images, where they don't lie beside their annotations.
         split: Share of the images for training, such as 0.8; the rest is for validation.
         folds: Number of folds; the one named by --fold becomes the test set, a tenth of the rest the validation set.
         fold: Fold to test on, from 0; 0 unless given.
@@ -56,6 +57,7 @@ class PrepareSettings:
             matches in the file name.
         only: Take only these images: a text file of names, a folds/NAME.json (its split too, unless another is
             asked for), or the list nuinsseg-532.
+        classes: Keep the sources' classes; else all nuclei are of the class nucleus.
         min_area: Drop nuclei of fewer pixels than this, counted and named; 1 keeps all.
         masks: How masks are written: auto takes polygons where they are exact and run-length codes elsewhere;
             polygon forces polygons (holes are filled, differences counted); rle forces run-length codes.
@@ -74,6 +76,7 @@ class PrepareSettings:
     seed: int = 19
     group: str | None = None
     only: str | None = None
+    classes: bool = False
     min_area: int = 1
     masks: MaskEncoding = "auto"
     resize: int | None = None
@@ -139,23 +142,26 @@ def prepare(sources: Sequence[Path], *, output: Path, settings: PrepareSettings 
     complete = _existing(output, recorded, fresh=settings.fresh)
     if complete is not None:
         return complete
-    candidates, class_names, notes = _candidates(opened, listed)
+    candidates, notes = _candidates(opened, listed)
     with staged_folder(output) as folder:
         stain = stain_reference(candidates, settings.normalise, short_side_px=settings.resize)
-        images, unfit = _prepare_images(candidates, folder / "images", settings, stain)
+        images, unfit = _prepare_images(candidates, folder, settings, stain)
         lists = _split(images, listed, settings)
         splits = {"train": lists.train, "val": lists.val, "test": lists.test}
-        write_documents(folder, images, class_names=class_names, splits=splits)
+        declared = [name for _, source in opened for name in source.class_names]
+        classes = list_classes(images, declared, keep=settings.classes)
+        write_documents(folder, images, classes=classes, splits=splits)
         write_json(folder / "folds" / f"{lists.name}.json", lists.to_dict(), indent=1)
         dropped = [each for _, source in opened for each in source.left_out]
         dropped += unfit + [each for image in images for each in image.dropped]
         items = tally(dropped)
-        notes += preparation_notes(images)
+        notes += classes.notes() + preparation_notes(images)
         report = make_report(output, images, lists, items=items, notes=notes, stain=stain)
         audit = {
             **recorded,
             "report": report.to_dict(),
             "left_out": items,
+            "mended": mended_items(images),
             "inexact_polygons": inexact_polygons(images),
         }
         write_json(folder / AUDIT_NAME, audit, indent=1)
@@ -224,11 +230,8 @@ def _difference(recorded: dict[str, Any], audit: dict[str, Any], key: str) -> st
     return f"settings (--{names[0].replace('_', '-')} was {before.get(names[0])})" if names else "settings"
 
 
-def _candidates(
-    opened: list[tuple[str, Source]], listed: NameList | None
-) -> tuple[list[Candidate], list[str], list[str]]:
-    """Return the chosen images in key order, the class names of all sources, and notes."""
-    class_names = list(dict.fromkeys(name for _, source in opened for name in source.class_names))
+def _candidates(opened: list[tuple[str, Source]], listed: NameList | None) -> tuple[list[Candidate], list[str]]:
+    """Return the chosen images in key order, and notes."""
     several = len(opened) > 1
     pairs = [(name, source, image) for name, source in opened for image in source.images]
     file_names = unique_file_names([(name, image.key) for name, _, image in pairs])
@@ -239,7 +242,6 @@ def _candidates(
             key=f"{name}/{image.key}" if several else image.key,
             source_name=image.origin or name,
             file_name=file_name,
-            class_indices=tuple(class_names.index(each) for each in source.class_names),
         )
         for (name, source, image), file_name in zip(pairs, file_names, strict=True)
     ]
@@ -253,11 +255,11 @@ def _candidates(
             notes.append(f"--only: {len(missing)} of {len(wanted)} names are not in the sources, first {missing[0]!r}")
         if not candidates:
             raise DataError(f"--only: none of its {len(wanted)} names is in the sources, first {missing[0]!r}")
-    return sorted(candidates, key=lambda each: each.key), class_names, notes
+    return sorted(candidates, key=lambda each: each.key), notes
 
 
 def _prepare_images(
-    candidates: list[Candidate], images_dir: Path, settings: PrepareSettings, stain: StainNormalisation | None
+    candidates: list[Candidate], folder: Path, settings: PrepareSettings, stain: StainNormalisation | None
 ) -> tuple[list[PreparedImage], list[Dropped]]:
     console = Console(stderr=True)
     assembly = AssemblySettings(masks=settings.masks, min_area_px=settings.min_area, short_side_px=settings.resize)
@@ -265,7 +267,7 @@ def _prepare_images(
     unfit: list[Dropped] = []
     for candidate in track(candidates, "prepare", console=console, disable=not console.is_terminal, transient=True):
         try:
-            images.append(prepare_image(candidate, images_dir, settings=assembly, stain=stain))
+            images.append(prepare_image(candidate, folder, settings=assembly, stain=stain))
         except DataError as error:
             logger.warning("left out: %s", error)
             unfit.append(Dropped(reason="image that can't be used", item=f"{candidate.key}: {error.message}"))

@@ -8,6 +8,7 @@ from nucleate.core.label_maps import label_map_from_masks, masks_from_label_map,
 from nucleate.core.masks import Masks
 from nucleate.core.nuclei import NucleiColumns
 from nucleate.core.outlines import Outline, trace_outlines
+from nucleate.core.polygons import FilledRing, fill_ring, ring_window
 from nucleate.core.rle import (
     Rle,
     decode_polygons,
@@ -20,6 +21,7 @@ from nucleate.core.rle import (
 from nucleate.core.scale import ImageScale, ScaleOrigin, describe_scales
 
 __all__ = [
+    "FilledRing",
     "Frame",
     "ImageScale",
     "Instances",
@@ -33,9 +35,11 @@ __all__ = [
     "describe_scales",
     "encode_polygons",
     "encode_rles",
+    "fill_ring",
     "label_map_from_masks",
     "masks_from_label_map",
     "relabel_sequentially",
+    "ring_window",
     "rle_from_counts",
     "rle_problem",
     "trace_outlines",

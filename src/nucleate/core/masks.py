@@ -98,8 +98,12 @@ class Masks:
 
     def areas_px(self) -> NDArray[np.int64]:
         """Return the (N,) number of pixels of each mask."""
-        sums = np.concatenate([[0], np.cumsum(self.bits, dtype=np.int64)])
-        return np.asarray(sums[self.offsets[1:]] - sums[self.offsets[:-1]])
+        areas = np.zeros(len(self), np.int64)
+        # An empty window would take its neighbour's first pixel.
+        filled = np.flatnonzero(np.diff(self.offsets))
+        if len(filled):
+            areas[filled] = np.add.reduceat(self.bits, self.offsets[filled], dtype=np.int64)
+        return areas
 
     def centroids_xy(self) -> NDArray[np.float64]:
         """Return the (N, 2) means of each mask's pixel centres; NaN for a mask without pixels."""

@@ -12,16 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nucleate.core import Frame
+from nucleate.core import Frame, Masks
 from nucleate.core.stain import StainNormalisation, fit_reinhard, median_statistics
 from nucleate.data.coco_file import ImageRecord
-from nucleate.data.resizing import resize_image, resize_masks, resized_frame
+from nucleate.data.resizing import resize_image, resize_masks, resize_nearest, resized_frame
 from nucleate.data.segmentations import MaskEncoding, Segmentation, encode_segmentations
-from nucleate.data.sources import Dropped, Source, SourceImage, SourceNuclei
+from nucleate.data.sources import Dropped, Mended, Source, SourceImage, SourceNuclei
+from nucleate.data.sources.source import check_same_size, read_pixels
 from nucleate.errors import DataError
-from nucleate.files import read_rgb, write_image, write_path
+from nucleate.files import read_label_map, write_image, write_path
 
 Normalise = Literal["none", "macenko", "reinhard"]
+
+IMAGES_FOLDER, VAGUE_FOLDER = "images", "vague_areas"
+ENCODED_AT_ONCE_PX = 2**21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,6 @@ class Candidate:
         key: its path, preceded by the source's name where there are several sources; decides every order.
         source_name: what `images[].source` will say.
         file_name: in the data set.
-        class_indices: the data set's class of each of the source's.
     """
 
     source: Source
@@ -57,7 +60,6 @@ class Candidate:
     key: str
     source_name: str
     file_name: str
-    class_indices: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +68,7 @@ class PreparedNucleus:
 
     segmentation: Segmentation
     label_id: int
-    class_index: int
+    class_name: str
     score: float
 
 
@@ -79,24 +81,32 @@ class PreparedImage:
         record: with a provisional id 0; ids are given once all images are known.
         nuclei: in the source's order.
         dropped: what was left out of it.
+        mended: what is in it in another form than the source's.
     """
 
     key: str
     record: ImageRecord
     nuclei: tuple[PreparedNucleus, ...]
     dropped: tuple[Dropped, ...]
+    mended: tuple[Mended, ...] = ()
 
 
 def prepare_image(
-    candidate: Candidate, images_dir: Path, *, settings: AssemblySettings, stain: StainNormalisation | None
+    candidate: Candidate, folder: Path, *, settings: AssemblySettings, stain: StainNormalisation | None
 ) -> PreparedImage:
-    """Write one image and return its annotations.
+    """Write one image, and its vague areas where it has such, and return its annotations.
+
+    Args:
+        candidate: the image.
+        folder: of the data set; images/ and vague_areas/ in it are written to.
+        settings: what is done to it.
+        stain: the normalisation, None for none.
 
     Raises:
         DataError: image or annotation is unreadable, or their sizes differ.
     """
     image = candidate.image
-    pixels = read_rgb(image.path)
+    pixels = read_pixels(image)
     frame = Frame(height_px=pixels.shape[0], width_px=pixels.shape[1], mpp=image.mpp)
     nuclei = candidate.source.read_nuclei(image, frame)
     if settings.short_side_px is not None:
@@ -104,7 +114,9 @@ def prepare_image(
     resized = resize_image(pixels, frame)
     normalised = resized if stain is None else stain.apply(resized)
     was_normalised = normalised is not resized
-    target = images_dir / candidate.file_name
+    if image.vague_mask is not None:
+        _write_vague(image.vague_mask, pixels.shape[:2], frame, folder / VAGUE_FOLDER / candidate.file_name)
+    target = folder / IMAGES_FOLDER / candidate.file_name
     if normalised is pixels and _is_plain_png(image.path):
         with write_path(target) as temporary:
             shutil.copyfile(image.path, temporary)
@@ -121,7 +133,9 @@ def prepare_image(
         stain=stain if was_normalised else image.stain,
         magnification=round(image.magnification * frame.height_px / pixels.shape[0], 6),
     )
-    return PreparedImage(key=candidate.key, record=record, nuclei=prepared, dropped=nuclei.dropped + dropped)
+    return PreparedImage(
+        key=candidate.key, record=record, nuclei=prepared, dropped=nuclei.dropped + dropped, mended=nuclei.mended
+    )
 
 
 def stain_reference(
@@ -154,7 +168,7 @@ def stain_reference(
 def _readable(candidates: list[Candidate], short_side_px: int | None) -> Iterable[NDArray[np.uint8]]:
     for candidate in candidates:
         try:
-            pixels = read_rgb(candidate.image.path)
+            pixels = read_pixels(candidate.image)
         except DataError:
             # `prepare_image` meets the same error and counts it.
             continue
@@ -180,17 +194,35 @@ def _clean(
         item = f"{candidate.key}: nucleus {nuclei.label_ids[index]} ({areas[index]} px)"
         dropped.append(Dropped(reason=reason, item=item))
     kept = np.flatnonzero(areas >= minimum)
-    encoded = encode_segmentations(masks.select(kept), settings.masks)
+    encoded = [
+        segmentation
+        for some in _some_at_a_time(masks, kept)
+        for segmentation in encode_segmentations(masks.select(some), settings.masks)
+    ]
     prepared = tuple(
         PreparedNucleus(
             segmentation=segmentation,
             label_id=int(nuclei.label_ids[index]),
-            class_index=candidate.class_indices[int(nuclei.class_indices[index])],
+            class_name=nuclei.class_names[int(nuclei.class_indices[index])],
             score=float(nuclei.scores[index]),
         )
         for index, segmentation in zip(kept, encoded, strict=True)
     )
     return prepared, tuple(dropped)
+
+
+def _some_at_a_time(masks: Masks, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the chosen indices in parts: encoding takes some hundred bytes a pixel."""
+    if len(chosen) == 0:
+        return []
+    reached = np.cumsum(np.diff(masks.offsets)[chosen]) // ENCODED_AT_ONCE_PX
+    return np.split(chosen, np.flatnonzero(np.diff(reached)) + 1)
+
+
+def _write_vague(path: Path, shape: tuple[int, ...], frame: Frame, target: Path) -> None:
+    vague = read_label_map(path)
+    check_same_size(vague.shape, Frame(height_px=shape[0], width_px=shape[1]), "mask of vague areas", path)
+    write_image(target, resize_nearest((vague != 0).astype(np.uint8) * np.uint8(255), frame))
 
 
 def _is_plain_png(path: Path) -> bool:

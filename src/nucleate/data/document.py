@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nucleate.data.assembly import PreparedImage
+from nucleate.data.classes import ClassList, observed_classes
 from nucleate.data.coco_file import ImageRecord
 from nucleate.files import write_json
 
@@ -24,7 +25,7 @@ def write_documents(
     folder: Path,
     images: Sequence[PreparedImage],
     *,
-    class_names: Sequence[str],
+    classes: ClassList,
     splits: Mapping[str, Collection[str]],
 ) -> None:
     """Write annotations/all.json and one file a split; ids are the same in all of them.
@@ -32,9 +33,10 @@ def write_documents(
     Args:
         folder: of the data set.
         images: numbered.
-        class_names: by index; category ids count from 1.
+        classes: of the data set; category ids count from 1.
         splits: file names by split; an empty one gets no file.
     """
+    category_ids = {name: classes.index_of(name) + 1 for name in observed_classes(images)}
     image_entries = [(_image_entry(image), image.record.file_name) for image in images]
     annotation_entries: list[tuple[dict[str, Any], str]] = []
     for image in images:
@@ -42,7 +44,7 @@ def write_documents(
             entry = {
                 "id": len(annotation_entries) + 1,
                 "image_id": image.record.image_id,
-                "category_id": nucleus.class_index + 1,
+                "category_id": category_ids[nucleus.class_name],
                 "segmentation": nucleus.segmentation.value,
                 "bbox": list(nucleus.segmentation.box_xywh),
                 "area": nucleus.segmentation.area_px,
@@ -51,7 +53,7 @@ def write_documents(
                 "score": nucleus.score,
             }
             annotation_entries.append((entry, image.record.file_name))
-    categories = [{"id": index, "name": name, "supercategory": ""} for index, name in enumerate(class_names, 1)]
+    categories = [{"id": index, "name": name, "supercategory": ""} for index, name in enumerate(classes.names, 1)]
     everything: Collection[str] = {image.record.file_name for image in images}
     for split, names in {"all": everything, **splits}.items():
         chosen = set(names)

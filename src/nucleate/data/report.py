@@ -10,7 +10,7 @@ from typing import Any
 
 from nucleate.core.stain import StainNormalisation
 from nucleate.data.assembly import PreparedImage
-from nucleate.data.sources import Dropped
+from nucleate.data.sources import Dropped, Mended
 from nucleate.data.splits import SplitLists
 
 
@@ -61,6 +61,7 @@ class PrepareReport:
         stain: the normalisation applied, None for none.
         stained_images: images that it changed.
         notes: what a user of the data set should know.
+        mended: what was taken in another form than the source's, by reason; audit.json names each.
         already_complete: nothing was done, since the folder held this very data set.
     """
 
@@ -76,6 +77,7 @@ class PrepareReport:
     stain: StainNormalisation | None
     stained_images: int
     notes: tuple[str, ...]
+    mended: tuple[DroppedCount, ...] = ()
     already_complete: bool = False
 
     def summary(self) -> str:
@@ -89,6 +91,7 @@ class PrepareReport:
         if self.stain is not None:
             lines.append(f"stain: {self.stain.method}, {self.stained_images:,} of {self.images:,} images changed")
         lines += [f"left out: {each.count:,} x {each.reason} (named in audit.json)" for each in self.dropped]
+        lines += [f"mended: {each.count:,} x {each.reason} (named in audit.json)" for each in self.mended]
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -109,18 +112,24 @@ class PrepareReport:
             splits=tuple(SplitCount(**split) for split in plain.pop("splits")),
             dropped=tuple(DroppedCount(**each) for each in plain.pop("dropped")),
             notes=tuple(plain.pop("notes")),
+            mended=tuple(DroppedCount(**each) for each in plain.pop("mended", ())),
             stain=None if stain is None else StainNormalisation.from_dict(stain),
             already_complete=True,
             **plain,
         )
 
 
-def tally(dropped: Sequence[Dropped]) -> dict[str, list[str]]:
+def tally(dropped: Sequence[Dropped | Mended]) -> dict[str, list[str]]:
     """Return the sorted items by reason, reasons sorted too."""
     items: dict[str, list[str]] = defaultdict(list)
     for each in dropped:
         items[each.reason].append(each.item)
     return {reason: sorted(items[reason]) for reason in sorted(items)}
+
+
+def mended_items(images: Sequence[PreparedImage]) -> dict[str, list[str]]:
+    """Return the sorted items that were taken in another form than the source's, by reason."""
+    return tally([each for image in images for each in image.mended])
 
 
 def preparation_notes(images: Sequence[PreparedImage]) -> list[str]:
@@ -185,6 +194,7 @@ def make_report(
     everything = count("all", [image.record.file_name for image in images])
     parts = [count("train", lists.train), count("val", lists.val), count("test", lists.test)]
     kinds = [nucleus.segmentation.kind for image in images for nucleus in image.nuclei]
+    mended = mended_items(images)
     return PrepareReport(
         output=output,
         images=everything.images,
@@ -198,4 +208,5 @@ def make_report(
         stain=stain,
         stained_images=sum(image.record.stain is not None for image in images) if stain else 0,
         notes=tuple(notes),
+        mended=tuple(DroppedCount(reason=reason, count=len(names)) for reason, names in mended.items()),
     )

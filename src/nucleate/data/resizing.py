@@ -43,5 +43,11 @@ def resize_masks(masks: Masks, frame: Frame) -> Masks:
     return Masks.from_bitmaps(frame, windows, bitmaps)
 
 
+def resize_nearest(mask: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+    """Return an (H, W) mask in the frame's size by nearest neighbour of pixel centres."""
+    rows, columns = _nearest(mask.shape[0], frame.height_px), _nearest(mask.shape[1], frame.width_px)
+    return mask[rows[:, None], columns[None, :]]
+
+
 def _nearest(source_px: int, target_px: int) -> NDArray[np.int64]:
     return ((np.arange(target_px) + 0.5) * source_px / target_px).astype(np.int64)

@@ -18,6 +18,9 @@ from nucleate.files.pixels import rgb_from_picture
 from nucleate.files.tiff import read_tiff, read_tiff_rgb, tiff_has_one_channel, tiff_size
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+NPY_SUFFIX = ".npy"
+# Floats hold every whole number below.
+MOST_WHOLE = 2**53
 # Pillow's own level 6 takes three times as long on H&E and saves 7 % (a 3088 x 1060 picture: 0.35 s against 0.12).
 PNG_LEVEL = 3
 
@@ -81,13 +84,17 @@ def read_rgb(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[np.uint
 
 
 def read_label_map(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[np.int64]:
-    """Return a label image as (H, W) int64, 0 = background; 8, 16 and 32 bit PNG and TIFF.
+    """Return a label image as (H, W) int64, 0 = background; 8, 16 and 32 bit PNG and TIFF (OME too), numpy's NPY.
 
     Raises:
         DataError: the file is missing, unreadable, above the limits, in colour, not integer, or negative.
     """
     check_file(path, limits)
-    if path.suffix.lower() in TIFF_SUFFIXES:
+    labels: NDArray[Any]
+    if path.suffix.lower() == NPY_SUFFIX:
+        labels = open_npy(path)
+        check_pixels(labels.size, 1, path, limits)
+    elif path.suffix.lower() in TIFF_SUFFIXES:
         image_size(path, limits)
         labels = read_tiff(path)
     else:
@@ -96,16 +103,51 @@ def read_label_map(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[n
                 labels = np.asarray(image)
             except DAMAGED as error:
                 raise DataError(f"damaged image: {error}", path=path) from error
-    labels = np.squeeze(labels)
+    return label_map_from_array(labels, path)
+
+
+def label_map_from_array(labels: NDArray[Any], path: Path | None = None) -> NDArray[np.int64]:
+    """Return an array of ids as (H, W) int64, 0 = background; whole floats are taken too.
+
+    Args:
+        labels: (H, W), with any sides of one before and behind them.
+        path: where they come from, for the error.
+
+    Raises:
+        DataError: another shape, no integers, or negative ones.
+    """
+    # Stacks of one page, and one channel behind the sides.
+    while labels.ndim > 2 and 1 in (labels.shape[0], labels.shape[-1]):
+        labels = labels[0] if labels.shape[0] == 1 else labels[..., 0]
     if labels.ndim != 2:
         raise DataError(f"a label image has one value a pixel, this has shape {labels.shape}", path=path)
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
+    if (
+        labels.dtype.kind == "f"
+        and bool((np.abs(labels) < MOST_WHOLE).all())
+        and np.array_equal(labels, np.rint(labels))
+    ):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "biu":
         raise DataError(f"label images hold integers, this holds {labels.dtype}", path=path)
     if labels.size and int(labels.min()) < 0:
         raise DataError(f"negative id {int(labels.min())}: ids are 1 and up, 0 is background", path=path)
-    return labels.astype(np.int64)
+    return np.asarray(labels.astype(np.int64))
+
+
+def open_npy(path: Path) -> NDArray[Any]:
+    """Return an array of a NPY file, mapped from the disk: only what is looked at is read.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds Python objects.
+    """
+    if not path.is_file():
+        raise DataError("no such file", path=path)
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (*DAMAGED, TypeError, OverflowError, MemoryError) as error:
+        # numpy's own message tells of allow_pickle, which is no way out.
+        what = "it holds Python objects" if "allow_pickle" in str(error) or "object" in str(error) else str(error)
+        raise DataError(f"no array that can be read: {what}", path=path) from error
 
 
 def write_image(path: Path, pixels: NDArray[Any]) -> None:

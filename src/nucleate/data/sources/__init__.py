@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from nucleate.data.sources.detection import open_source
-from nucleate.data.sources.source import Dropped, Source, SourceFormat, SourceImage, SourceNuclei, source_digest
+from nucleate.data.sources.source import Dropped, Mended, Source, SourceFormat, SourceImage, SourceNuclei, source_digest
 
-__all__ = ["Dropped", "Source", "SourceFormat", "SourceImage", "SourceNuclei", "open_source", "source_digest"]
+__all__ = ["Dropped", "Mended", "Source", "SourceFormat", "SourceImage", "SourceNuclei", "open_source", "source_digest"]

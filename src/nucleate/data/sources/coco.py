@@ -9,6 +9,7 @@ import numpy as np
 
 from nucleate.core import Frame, Rle
 from nucleate.data.coco_file import CocoAnnotation, CocoFile, decode_annotations, load_coco_json, parse_coco
+from nucleate.data.sources.json_features import starts_as_features
 from nucleate.data.sources.source import (
     NUCLEUS,
     Dropped,
@@ -59,6 +60,7 @@ class CocoSource:
             label_ids=np.array([entry.label_id for entry in kept], np.int64),
             class_indices=np.array([self.class_of_category[entry.category_id] for entry in kept], np.int64),
             scores=np.array([entry.score for entry in kept], np.float64),
+            class_names=self.class_names,
             dropped=dropped,
         )
 
@@ -66,7 +68,7 @@ class CocoSource:
 def coco_files(path: Path) -> list[Path]:
     """Return the COCO files that a path stands for: itself, a prepared folder's all.json, or those in the folder."""
     if path.is_file():
-        return [path] if path.suffix.lower() == ".json" else []
+        return [path] if path.suffix.lower() == ".json" and not starts_as_features(path) else []
     prepared = path / "annotations" / "all.json"
     if prepared.is_file():
         return [prepared]
@@ -147,6 +149,9 @@ def _notes(parsed: CocoFile) -> tuple[str, ...]:
 
 
 def _is_coco(file: Path) -> bool:
+    # A GeoJSON file may have hundreds of megabytes.
+    if starts_as_features(file):
+        return False
     try:
         load_coco_json(file)
     except DataError:
