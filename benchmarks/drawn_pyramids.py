@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,8 +59,8 @@ def write_pyramid(path: Path, pyramid: Pyramid) -> Path:
         for n in range(16)
     ]
     glass = np.full((TILE_PX, TILE_PX, 3), 243, np.uint8)
-    options = {"tile": (TILE_PX, TILE_PX), "photometric": "ycbcr", "compression": "jpeg", "metadata": None}
-    resolution = {"resolution": (1e4 / MPP, 1e4 / MPP), "resolutionunit": "CENTIMETER"}
+    options: dict[str, Any] = {"tile": (TILE_PX, TILE_PX), "photometric": "ycbcr", "compression": "jpeg", "metadata": None}
+    resolution: dict[str, Any] = {"resolution": (1e4 / MPP, 1e4 / MPP), "resolutionunit": "CENTIMETER"}
     with tifffile.TiffWriter(path, bigtiff=True) as tiff:
         factor = 1
         while factor == 1 or pyramid.side_px // factor >= 1024:
