@@ -18,9 +18,19 @@ from nucleate.export.nuclei_table import (
 )
 from nucleate.export.overlays import OverlayStyle, draw_overlay
 from nucleate.export.results_folder import FinishedImage, ResultsFolder
+from nucleate.export.slide import (
+    ExportedNuclei,
+    read_slide_coco,
+    read_slide_csv,
+    read_slide_geojson,
+    read_slide_labels,
+    read_slide_rois,
+    read_slide_spatialdata,
+)
 from nucleate.export.tables import NucleusRow, nucleus_rows, write_tables
 
 __all__ = [
+    "ExportedNuclei",
     "FinishedImage",
     "ImageNuclei",
     "ImagePredictions",
@@ -43,6 +53,12 @@ __all__ = [
     "picture_png",
     "read_coco_results",
     "read_nuclei",
+    "read_slide_coco",
+    "read_slide_csv",
+    "read_slide_geojson",
+    "read_slide_labels",
+    "read_slide_rois",
+    "read_slide_spatialdata",
     "read_table_info",
     "side_by_side",
     "table_html",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import shapely
 from hypothesis import given
@@ -15,7 +17,7 @@ from nucleate.export.slide import rasterise_outlines
 from tests.export.slide.bitmaps import one_mask
 
 
-def outlines_of(*geometries: shapely.Geometry) -> NDArray[np.object_]:
+def outlines_of(*geometries: Any) -> NDArray[np.object_]:
     listed = np.empty(len(geometries), np.object_)
     listed[:] = geometries
     return listed

@@ -12,7 +12,7 @@ from nucleate.export.slide.rasterising import rasterise_outlines
 from nucleate.export.slide.regions import Region
 from nucleate.export.slide.rois import MOST_ROIS, read_slide_rois, write_slide_rois
 from nucleate.export.slide.slide_table import ExportedNuclei, SlideGroup, SlideTable, results_tables
-from nucleate.export.slide.spatial import read_slide_spatialdata, write_slide_spatialdata
+from nucleate.export.slide.spatial import read_slide_spatialdata, slide_spatialdata, write_slide_spatialdata
 
 __all__ = [
     "MOST_ROIS",
@@ -31,6 +31,7 @@ __all__ = [
     "read_slide_rois",
     "read_slide_spatialdata",
     "results_tables",
+    "slide_spatialdata",
     "with_cells",
     "write_qupath_script",
     "write_slide_coco",
