@@ -59,7 +59,12 @@ def write_pyramid(path: Path, pyramid: Pyramid) -> Path:
         for n in range(16)
     ]
     glass = np.full((TILE_PX, TILE_PX, 3), 243, np.uint8)
-    options: dict[str, Any] = {"tile": (TILE_PX, TILE_PX), "photometric": "ycbcr", "compression": "jpeg", "metadata": None}
+    options: dict[str, Any] = {
+        "tile": (TILE_PX, TILE_PX),
+        "photometric": "ycbcr",
+        "compression": "jpeg",
+        "metadata": None,
+    }
     resolution: dict[str, Any] = {"resolution": (1e4 / MPP, 1e4 / MPP), "resolutionunit": "CENTIMETER"}
     with tifffile.TiffWriter(path, bigtiff=True) as tiff:
         factor = 1

@@ -44,7 +44,7 @@ def test_any_outline_covers_the_pixels_whose_centres_it_holds(
     angles = turn + np.arange(7) / 7 * 2 * np.pi
     wobble = radius * np.where(np.arange(7) % 2, 1, 0.6)
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * wobble[:, None] + centre
-    star = shapely.polygons(points)
+    star = shapely.Polygon(points)
     frame = Frame(height_px=18, width_px=21)
     drawn = rasterise_outlines(outlines_of(star), frame, factor=factor).full(0)
     ys, xs = np.mgrid[:18, :21] + 0.5

@@ -55,7 +55,7 @@ def test_region_takes_nuclei_by_centroid_and_moves_them(tmp_path: Path) -> None:
     inside = (nuclei.centroids_xy > (x1, y1)) & (nuclei.centroids_xy < (x2, y2))
     held = inside[:, 0] & inside[:, 1]
     count = write_slide_rois(tmp_path / "a.zip", blob_table(tmp_path), Region.parse("120,80,250,200"))
-    assert count == held.sum() > 3
+    assert count == len(held) > 3
     first = opened(tmp_path / "a.zip")[0]
     expected = shapely.transform(nuclei.outlines()[held][0], lambda xy: xy - (x1, y1))
     assert Polygon(first.coordinates()).equals(expected)

@@ -19,8 +19,8 @@ import shapely
 from numpy.typing import NDArray
 
 from nucleate.core import Frame, Masks, NucleiColumns
+from nucleate.core.geometry import mask_geometry
 from nucleate.errors import ConfigError, ResultsError
-from nucleate.export.geojson import mask_geometry
 from nucleate.export.nuclei_table import NucleiTableWriter, read_nuclei
 from nucleate.export.slide.rasterising import rasterise_outlines
 from nucleate.export.slide.reading import centroids_xy, wkb

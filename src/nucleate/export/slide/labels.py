@@ -18,8 +18,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from nucleate.core import Frame, Masks, NucleiColumns, masks_from_label_map
+from nucleate.core.geometry import mask_geometry
 from nucleate.errors import DataError
-from nucleate.export.geojson import mask_geometry
 from nucleate.export.slide.rasterising import rasterise_outlines
 from nucleate.export.slide.reading import wkb
 from nucleate.export.slide.slide_table import ExportedNuclei, SlideTable
