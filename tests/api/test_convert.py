@@ -176,7 +176,7 @@ def test_a_checkpoint_without_its_config_and_the_reverse_are_one_line(tmp_path: 
         (source / missing).unlink()
         for to in ("nucleate", "detectron2"):
             with pytest.raises(CheckpointError, match=missing) as caught:
-                convert(source, to=to, output=tmp_path / "new")  # type: ignore[arg-type]
+                convert(source, to=to, output=tmp_path / "new")
             assert "\n" not in str(caught.value)
             assert not (tmp_path / "new").exists()
 

@@ -44,6 +44,7 @@ class COCOEvaluator(DatasetEvaluator):
     Raises:
         NotBuiltError: another task.
         UnknownDatasetError: nobody registered the name.
+        DataError: unsound annotations.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class COCOEvaluator(DatasetEvaluator):
         with TemporaryDirectory() as temporary:
             self._registered = registered_dataset([dataset_name], self._output_dir or Path(temporary))
             self._annotations = self._registered.dataset.coco()
+        if len(self._registered.ids) < len(self._registered.dataset):
+            raise DataError("two images have one image_id: predictions can't be told apart", item=dataset_name)
         self._frames = {record.image_id: record.frame for record in self._registered.dataset.records}
         self._predictions: list[ImagePredictions] = []
 

@@ -151,6 +151,8 @@ def _scaled(nuclei: Nuclei, size_wh: tuple[int, int]) -> Nuclei:
 
 
 def _drawn(frame: Frame, segmentation: Any) -> NDArray[np.bool_]:
+    if not segmentation:
+        return np.zeros(frame.shape, np.bool_)
     if not isinstance(segmentation, Mapping):
         return decode_polygons(frame, [np.asarray(ring, np.float64).reshape(-1, 2) for ring in segmentation])
     counts, size_hw = segmentation["counts"], tuple(segmentation["size"])
