@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 import nucleate
 from nucleate.api import convert
+from nucleate.core.stain import StainNormalisation
 from nucleate.errors import CheckpointError, ConfigError
 from nucleate.files import read_rgb
 from nucleate.models.checkpoints import find_weights, read_weights
@@ -152,9 +154,11 @@ def test_what_detectron2_does_not_do_with_images_is_said(own: Path, tmp_path: Pa
     shutil.copytree(own, source)
     text = (source / CARD_NAME).read_text(encoding="utf-8")
     (source / CARD_NAME).write_text(text.replace("magnification: 1.0", "magnification: 0.5"), encoding="utf-8")
+    replace(RunCard.read(source), stain=StainNormalisation.macenko()).write(source)
     report = convert(source, to="detectron2", output=tmp_path / "d2")
     assert "shorter side is 96 px" in report.what
     assert "resize images by 0.5" in report.what
+    assert "normalise their stain before" in report.what
 
 
 def test_a_backbone_that_detectron2_lacks_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -179,6 +183,20 @@ def test_a_checkpoint_without_its_config_and_the_reverse_are_one_line(tmp_path: 
                 convert(source, to=to, output=tmp_path / "new")
             assert "\n" not in str(caught.value)
             assert not (tmp_path / "new").exists()
+
+
+def test_half_a_training_state_is_refused(tmp_path: Path) -> None:
+    source = detectron2s(tmp_path / "source")
+    content = torch.load(source / "model_final.pth", weights_only=True)
+    del content["trainer"]["iteration"]
+    torch.save(content, source / "model_final.pth")
+    with pytest.raises(CheckpointError, match="half a training's state"):
+        convert(source, to="nucleate", output=tmp_path / "new")
+
+
+def test_detectron2s_own_folder_stays_without_a_card(tmp_path: Path) -> None:
+    convert(detectron2s(tmp_path / "source"), to="detectron2", output=tmp_path / "copy")
+    assert not (tmp_path / "copy" / CARD_NAME).exists()
 
 
 def test_a_config_of_another_network_is_refused(tmp_path: Path) -> None:

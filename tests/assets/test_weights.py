@@ -10,6 +10,8 @@ from nucleate.assets.weights import PUBLISHED_WEIGHTS, PublishedWeights, find_we
 from nucleate.errors import ConfigError, DownloadError
 from tests.assets.test_downloads import CONTENT, Mirror
 
+_ZOO_FILE = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl"
+
 
 def test_a_file_is_itself(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
@@ -44,9 +46,8 @@ def test_every_published_file_names_its_licence() -> None:
     "name",
     [
         "mask_rcnn_R_50_FPN_3x",
-        "https://dl.fbaipublicfiles.com/detectron2/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/"
-        "model_final_f10217.pkl",
-        "detectron2://COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl",
+        f"https://dl.fbaipublicfiles.com/detectron2/{_ZOO_FILE}",
+        f"detectron2://{_ZOO_FILE}",
     ],
 )
 def test_a_name_and_both_forms_of_its_address_are_one_file(name: str) -> None:

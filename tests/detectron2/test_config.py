@@ -52,12 +52,14 @@ def test_the_notebooks_assignments_are_taken() -> None:
     cfg = get_cfg()
     cfg.SOLVER.STEPS = []
     cfg.DATASETS.TRAIN = ("a", "b")
+    cfg.DATASETS.TEST = "c"
     cfg.INPUT.MIN_SIZE_TRAIN = 512
     cfg.OUTPUT_DIR = Path("some") / "where"
     cfg.SOLVER.MAX_ITER = np.int64(5)
     cfg.SOLVER.BASE_LR = 1
     config = detectron_config(cfg)
     assert config.get("SOLVER.STEPS") == ()
+    assert config.get("DATASETS.TEST") == ("c",)
     assert config.get("INPUT.MIN_SIZE_TRAIN") == (512,)
     assert config.get("OUTPUT_DIR") == str(Path("some") / "where")
     assert config.get("SOLVER.MAX_ITER") == 5
@@ -86,7 +88,7 @@ def test_an_unknown_key_in_a_file_is_one_line_with_the_file(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("DATASETS.TRAIN", "nuclei"), ("MODEL.MASK_ON", 1), ("SOLVER", 3), ("SEED", "x")]
+    ("key", "value"), [("SOLVER.STEPS", "nuclei"), ("MODEL.MASK_ON", 1), ("SOLVER", 3), ("SEED", "x")]
 )
 def test_a_value_of_another_type_is_refused_where_it_is_set(key: str, value: object) -> None:
     *folders, leaf = key.split(".")

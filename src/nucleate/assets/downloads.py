@@ -137,7 +137,7 @@ def download(
     reason = reasons[-1] if reasons else "no address is known"
     raise DownloadError(
         f"{file.name} could not be fetched ({reason}): get it from {source} on a machine with a network "
-        f"and put it at {target}"
+        f"and put it at {target}{_remedy(target)}"
     )
 
 
@@ -159,6 +159,13 @@ def _record(target: Path, source: str) -> None:
     content = {"source": source, "size_bytes": target.stat().st_size, "sha256": _sha256(target)}
     write_json(record_path(target), content)
     logger.info("%s: %d bytes, sha256 %s, recorded", target.name, content["size_bytes"], content["sha256"])
+
+
+def _remedy(target: Path) -> str:
+    path = record_path(target)
+    return (
+        f"; its first download is recorded in {path}: remove that if its publisher changed it" if path.is_file() else ""
+    )
 
 
 def _version_path(part: Path) -> Path:

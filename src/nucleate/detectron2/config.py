@@ -33,6 +33,8 @@ _TUPLE_KEYS = frozenset(
         "TEST.AUG.MIN_SIZES",
     }
 )
+# Where Detectron2 takes a single value for a list of one.
+_TAKEN_AS_ONE: dict[str, type] = {"DATASETS.TEST": str, "DATASETS.TRAIN": str, "INPUT.MIN_SIZE_TRAIN": int}
 _PATH, _SEALED, _FROZEN = "_path", "_sealed", "_frozen"
 
 
@@ -88,7 +90,7 @@ class CfgNode(dict[str, Any]):
         if isinstance(self[name], CfgNode):
             self._replace_section(name, value)
             return
-        if key == "INPUT.MIN_SIZE_TRAIN" and isinstance(value, int):
+        if isinstance(value, _TAKEN_AS_ONE.get(key, ())):
             value = (value,)
         try:
             DetectronConfig.default().with_overrides({key: value})
