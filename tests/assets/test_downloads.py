@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from nucleate.assets import DownloadSettings, RemoteFile, download, has_checksum
+from nucleate.assets.downloads import record_path
 from nucleate.errors import DownloadError
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
@@ -20,8 +22,9 @@ QUICK = DownloadSettings(attempts=3, timeout_s=5.0, wait_s=0.0)
 class Mirror:
     """A server that does what its plan says, request by request; the last item goes on."""
 
-    def __init__(self, *plan: str) -> None:
+    def __init__(self, *plan: str, version: str | None = None) -> None:
         self.plan = list(plan)
+        self.version = version
         self.ranges: list[str | None] = []
         mirror = self
 
@@ -46,10 +49,14 @@ class Mirror:
             return
         content = CONTENT[::-1] if action == "wrong" else CONTENT + b"more" if action == "long" else CONTENT
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and action != "no ranges" else 0
+        if request.headers.get("If-Range", self.version) != self.version:
+            start = 0
         request.send_response(206 if start else 200)
         if start:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         request.send_header("Content-Length", str(len(content) - start))
+        if self.version is not None:
+            request.send_header("ETag", self.version)
         request.end_headers()
         sent = content[start:]
         request.wfile.write(sent[: len(sent) // 2] if action == "break" else sent)
@@ -192,6 +199,72 @@ def test_file_without_a_stated_checksum_is_taken_when_it_is_whole(tmp_path: Path
     file = RemoteFile(name="slide.svs", urls=(mirrors[0].url,))
     assert download(file, tmp_path / "slide.svs", settings=QUICK).read_bytes() == CONTENT
     assert mirrors[0].ranges == [None, "bytes=50000-"]
+
+
+def unstated(mirror: Mirror) -> RemoteFile:
+    """Return a file whose publisher states neither size nor checksum."""
+    return RemoteFile(name="slide.svs", urls=(mirror.url,))
+
+
+def test_first_download_records_size_and_sha256_that_hold_from_then_on(tmp_path: Path, mirrors: list[Mirror]) -> None:
+    mirrors.append(Mirror("whole", "wrong", "whole"))
+    target = download(unstated(mirrors[0]), tmp_path / "slide.svs", settings=QUICK)
+    record = json.loads(record_path(target).read_text())
+    assert record == {"source": mirrors[0].url, "size_bytes": len(CONTENT), "sha256": SHA256}
+    download(unstated(mirrors[0]), target, settings=QUICK)
+    assert len(mirrors[0].ranges) == 1
+    target.write_bytes(b"damaged on disk")
+    assert download(unstated(mirrors[0]), target, settings=QUICK).read_bytes() == CONTENT
+    assert len(mirrors[0].ranges) == 3
+
+
+def test_content_other_than_the_first_downloads_is_refused(tmp_path: Path, mirrors: list[Mirror]) -> None:
+    mirrors.append(Mirror("whole", "wrong"))
+    target = download(unstated(mirrors[0]), tmp_path / "slide.svs", settings=QUICK)
+    target.unlink()
+    with pytest.raises(DownloadError, match=rf"{SHA256}.*remove that if its publisher changed it"):
+        download(unstated(mirrors[0]), target, settings=QUICK)
+    assert not target.exists()
+
+
+def test_next_call_goes_on_by_the_servers_version_where_nobody_states_a_checksum(
+    tmp_path: Path, mirrors: list[Mirror]
+) -> None:
+    mirrors.append(Mirror("break", "whole", version='"one"'))
+    with pytest.raises(DownloadError):
+        download(unstated(mirrors[0]), tmp_path / "slide.svs", settings=DownloadSettings(attempts=1))
+    assert download(unstated(mirrors[0]), tmp_path / "slide.svs", settings=QUICK).read_bytes() == CONTENT
+    assert mirrors[0].ranges == [None, "bytes=50000-"]
+    assert sorted(path.name for path in tmp_path.iterdir() if "lock" not in path.name) == [
+        "slide.svs",
+        "slide.svs.json",
+    ]
+
+
+@pytest.mark.parametrize(("before", "after"), [('"one"', '"two"'), ('W/"one"', 'W/"one"'), (None, None)])
+def test_another_or_no_version_is_sent_from_the_start(
+    tmp_path: Path, mirrors: list[Mirror], before: str | None, after: str | None
+) -> None:
+    mirrors.append(Mirror("break", "whole", version=before))
+    with pytest.raises(DownloadError):
+        download(unstated(mirrors[0]), tmp_path / "slide.svs", settings=DownloadSettings(attempts=1))
+    mirrors[0].version = after
+    assert download(unstated(mirrors[0]), tmp_path / "slide.svs", settings=QUICK).read_bytes() == CONTENT
+
+
+def test_file_that_was_put_there_by_hand_is_taken_and_recorded(tmp_path: Path) -> None:
+    target = tmp_path / "slide.svs"
+    target.write_bytes(CONTENT)
+    download(RemoteFile(name="slide.svs", urls=("http://127.0.0.1:9/slide.svs",)), target, settings=QUICK)
+    assert json.loads(record_path(target).read_text())["sha256"] == SHA256
+
+
+def test_damaged_record_is_made_anew(tmp_path: Path) -> None:
+    target = tmp_path / "slide.svs"
+    target.write_bytes(CONTENT)
+    record_path(target).write_text("{")
+    download(RemoteFile(name="slide.svs", urls=()), target, settings=QUICK)
+    assert json.loads(record_path(target).read_text())["sha256"] == SHA256
 
 
 def test_checksum_of_a_missing_file_is_wrong(tmp_path: Path) -> None:

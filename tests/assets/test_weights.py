@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from nucleate.assets.downloads import DownloadSettings, RemoteFile
-from nucleate.assets.weights import PUBLISHED_WEIGHTS, PublishedWeights, find_weights
+from nucleate.assets.weights import PUBLISHED_WEIGHTS, PublishedWeights, find_weights, published_weights
 from nucleate.errors import ConfigError, DownloadError
+from tests.assets.test_downloads import CONTENT, Mirror
+
+_ZOO_FILE = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl"
 
 
 def test_a_file_is_itself(tmp_path: Path) -> None:
@@ -36,3 +40,57 @@ def test_offline_the_line_says_where_to_get_the_file_and_where_to_put_it(tmp_pat
 
 def test_every_published_file_names_its_licence() -> None:
     assert all(weights.licence for weights in PUBLISHED_WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mask_rcnn_R_50_FPN_3x",
+        f"https://dl.fbaipublicfiles.com/detectron2/{_ZOO_FILE}",
+        f"detectron2://{_ZOO_FILE}",
+    ],
+)
+def test_a_name_and_both_forms_of_its_address_are_one_file(name: str) -> None:
+    weights = published_weights(name)
+    assert weights is not None
+    assert weights.name == "mask_rcnn_R_50_FPN_3x"
+
+
+def test_the_zoos_backbone_is_known_by_the_address_in_its_recipes() -> None:
+    weights = published_weights("detectron2://ImageNetPretrained/MSRA/R-50.pkl")
+    assert weights is not None
+    assert weights.name == "imagenet-msra-R-50"
+
+
+def test_names_and_files_are_used_once() -> None:
+    assert len({weights.name for weights in PUBLISHED_WEIGHTS}) == len(PUBLISHED_WEIGHTS)
+    assert len({weights.file.name for weights in PUBLISHED_WEIGHTS}) == len(PUBLISHED_WEIGHTS)
+
+
+def test_a_strange_address_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match="get the file and give its path") as caught:
+        find_weights("https://example.org/model.pkl")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zoo_name_is_fetched_once_with_its_licence_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mirror = Mirror("whole", version='"one"')
+    published = (
+        PublishedWeights(
+            name="zoo",
+            file=RemoteFile(name="zoo.pkl", urls=(mirror.url,)),
+            licence="CC BY-SA 3.0",
+            commercial_use=True,
+            learned_from="COCO",
+        ),
+    )
+    try:
+        with caplog.at_level(logging.INFO):
+            found = [find_weights(name, cache=tmp_path, published=published) for name in ("zoo", mirror.url)]
+    finally:
+        mirror.close()
+    assert found == [tmp_path / "weights" / "zoo.pkl"] * 2
+    assert found[0].read_bytes() == CONTENT
+    assert len(mirror.ranges) == 1
+    assert "zoo: licence CC BY-SA 3.0" in caplog.messages
+    assert any("sha256" in message and "recorded" in message for message in caplog.messages)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
 from nucleate.api.loading import model_folder
-from nucleate.errors import CheckpointError, ConfigError, MissingExtraError, ResultsError
+from nucleate.errors import CheckpointError, ConfigError, MissingExtraError, NucleateError, ResultsError
 from nucleate.files import folder_lock, write_bytes
+from nucleate.files.lock import LOCK_NAME
 from nucleate.models.run_card import CARD_NAME, RunCard
 
-ConvertFormat = Literal["onnx", "nucleate"]
+ConvertFormat = Literal["onnx", "nucleate", "detectron2"]
 
 CONFIG_NAME, METRICS_NAME, ONNX_NAME = "config.yaml", "metrics.json", "model.onnx"
 
@@ -42,11 +46,13 @@ def convert(run: Path, *, to: ConvertFormat, output: Path) -> ConvertReport:
     """Turn a run into a model folder that `segment --model` and `evaluate` take.
 
     onnx: a star-convex network for OpenVINO and onnxruntime, which needs no torch. nucleate: any network's weights in
-    half precision without the optimiser; small enough to pass on, and `train --resume` goes on from it.
+    half precision without the optimiser; small enough to pass on, and `train --resume` goes on from it. A folder of
+    Detectron2's keeps every bit instead, and gets a card. detectron2: a Mask R-CNN's config.yaml and checkpoint, with
+    which Detectron2 finds the same nuclei; what it can't build is refused.
 
     Args:
-        run: A run folder, or a model's name.
-        to: onnx or nucleate.
+        run: A run folder, Detectron2's output folder, or a model's name.
+        to: onnx, nucleate or detectron2.
         output: The new folder.
 
     Raises:
@@ -58,19 +64,40 @@ def convert(run: Path, *, to: ConvertFormat, output: Path) -> ConvertReport:
     folder, output = model_folder(run), Path(output)
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("converting", "train")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or any(each.name != LOCK_NAME for each in output.iterdir())):
         raise ResultsError("holds something already: choose a new folder", path=output)
     card = RunCard.read(folder)
     if to == "onnx" and card.network != "star-convex":
         raise ConfigError(f"{folder.name} is a {card.network}: only star-convex networks go to ONNX")
-    output.mkdir(parents=True, exist_ok=True)
-    with folder_lock(output):
-        weights, what = _as_onnx(folder, card, output) if to == "onnx" else _as_half(folder, output)
+    with _new_folder(output):
+        match to:
+            case "onnx":
+                weights, what = _as_onnx(folder, card, output)
+            case "nucleate":
+                weights, what = _as_nucleate(folder, output)
+            case "detectron2":
+                weights, what = _as_detectron2(folder, output)
+            case _ as unknown:
+                assert_never(unknown)
         for name in (CARD_NAME, CONFIG_NAME, METRICS_NAME):
             # An exported network is no training: its records stay behind.
-            if (folder / name).is_file() and (to == "nucleate" or name == CARD_NAME):
+            wanted = to != "onnx" or name == CARD_NAME
+            if wanted and (folder / name).is_file() and not (output / name).exists():
                 write_bytes(output / name, (folder / name).read_bytes())
     return ConvertReport(folder=output, weights=weights, size_bytes=weights.stat().st_size, what=what)
+
+
+@contextmanager
+def _new_folder(output: Path) -> Iterator[None]:
+    """Hold the output folder; one that was made for a conversion that failed goes again."""
+    existed = output.exists()
+    try:
+        with folder_lock(output):
+            yield
+    except NucleateError:
+        if not existed:
+            shutil.rmtree(output, ignore_errors=True)
+        raise
 
 
 def _as_onnx(folder: Path, card: RunCard, output: Path) -> tuple[Path, str]:
@@ -80,6 +107,18 @@ def _as_onnx(folder: Path, card: RunCard, output: Path) -> tuple[Path, str]:
     path = output / ONNX_NAME
     export_onnx(load_network(folder, card), path)
     return path, "float16 weights, uint8 images in"
+
+
+def _as_detectron2(folder: Path, output: Path) -> tuple[Path, str]:
+    from nucleate.training.mask_rcnn.conversion import write_detectron2_folder
+
+    return write_detectron2_folder(folder, output)
+
+
+def _as_nucleate(folder: Path, output: Path) -> tuple[Path, str]:
+    from nucleate.training.mask_rcnn.conversion import is_detectron2_folder, write_model_folder
+
+    return write_model_folder(folder, output) if is_detectron2_folder(folder) else _as_half(folder, output)
 
 
 def _as_half(folder: Path, output: Path) -> tuple[Path, str]:

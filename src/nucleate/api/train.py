@@ -15,9 +15,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nucleate.assets.weights import find_weights
+from nucleate.assets.weights import find_weights, published_weights
 from nucleate.errors import MissingExtraError
 from nucleate.files import folder_lock
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,9 @@ def train(
         def on_iteration(done: int, loss: float) -> None:
             progress.update(task, completed=done, loss=loss)
 
+        known = None if weights is None else published_weights(weights)
+        if known is not None:
+            _log.info("start weights %s: licence %s", known.name, known.licence)
         result = run_training(request, on_start, on_iteration)
     return TrainReport(
         run_folder=request.output,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import logging
 import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from nucleate.errors import DownloadError
+from nucleate.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ class RemoteFile:
     Attributes:
         name: for messages.
         urls: mirrors, the first is tried first; http and https.
-        sha256: of its content, hexadecimal; None where its publisher states none: then only its length is checked.
+        sha256: of its content, hexadecimal; None where its publisher states none: then the length of the first download
+            is checked, and its checksum is recorded beside it and holds from then on.
         size_bytes: of its content; None takes what the server says.
     """
 
@@ -63,15 +66,20 @@ DEFAULT_SETTINGS = DownloadSettings()
 
 def has_checksum(path: Path, sha256: str | None) -> bool:
     """Return whether the file is there and its content has the checksum, None being any content."""
-    if not path.is_file():
-        return False
-    if sha256 is None:
-        return True
+    return path.is_file() and (sha256 is None or _sha256(path) == sha256)
+
+
+def record_path(target: Path) -> Path:
+    """Return where the size and sha256 of a download without a stated checksum are recorded."""
+    return target.with_name(f"{target.name}.json")
+
+
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as content:
         while block := content.read(_BLOCK_BYTES):
             digest.update(block)
-    return digest.hexdigest() == sha256
+    return digest.hexdigest()
 
 
 def download(
@@ -97,20 +105,27 @@ def download(
     Raises:
         DownloadError: no mirror gave the file; the line says where to get it and where to put it.
     """
-    if has_checksum(target, file.sha256):
-        return target
     reasons: list[str] = []
     try:
+        recorded = _with_record(file, target)
+        if recorded.sha256 is not None and has_checksum(target, recorded.sha256):
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock"), timeout=600):
             # Another process may have fetched it while this one waited.
+            file = _with_record(file, target)
             if has_checksum(target, file.sha256):
+                if file.sha256 is None:
+                    _record(target, "put here by hand")
                 return target
             part = target.with_name(f".{target.name}.part")
             for url in file.urls:
                 reason = _fetch_from(url, file, part, settings, progress)
                 if reason is None:
                     part.replace(target)
+                    _version_path(part).unlink(missing_ok=True)
+                    if file.sha256 is None:
+                        _record(target, url)
                     return target
                 logger.info("%s: %s", url, reason)
                 reasons.append(reason)
@@ -122,8 +137,39 @@ def download(
     reason = reasons[-1] if reasons else "no address is known"
     raise DownloadError(
         f"{file.name} could not be fetched ({reason}): get it from {source} on a machine with a network "
-        f"and put it at {target}"
+        f"and put it at {target}{_remedy(target)}"
     )
+
+
+def _with_record(file: RemoteFile, target: Path) -> RemoteFile:
+    """Return the file with the size and checksum of its first download, where its publisher states none."""
+    if file.sha256 is not None:
+        return file
+    try:
+        record = json.loads(record_path(target).read_text(encoding="utf-8"))
+        return replace(file, sha256=str(record["sha256"]), size_bytes=int(record["size_bytes"]))
+    except FileNotFoundError:
+        return file
+    except (ValueError, KeyError, TypeError):
+        logger.warning("%s is damaged: a new record is made", record_path(target))
+        return file
+
+
+def _record(target: Path, source: str) -> None:
+    content = {"source": source, "size_bytes": target.stat().st_size, "sha256": _sha256(target)}
+    write_json(record_path(target), content)
+    logger.info("%s: %d bytes, sha256 %s, recorded", target.name, content["size_bytes"], content["sha256"])
+
+
+def _remedy(target: Path) -> str:
+    path = record_path(target)
+    return (
+        f"; its first download is recorded in {path}: remove that if its publisher changed it" if path.is_file() else ""
+    )
+
+
+def _version_path(part: Path) -> Path:
+    return part.with_name(f"{part.name}.version")
 
 
 def _fetch_from(
@@ -133,7 +179,7 @@ def _fetch_from(
     if not url.startswith(("http://", "https://")):
         return f"{url} is neither http nor https"
     reason = "no attempt was made"
-    if file.sha256 is None:
+    if file.sha256 is None and not _version_path(part).is_file():
         # Nothing could tell the leftovers of another version of the file.
         part.unlink(missing_ok=True)
     for attempt in range(settings.attempts):
@@ -160,7 +206,7 @@ def _fetch_from(
             return None
         # Resuming wrong bytes can't make them right.
         part.unlink()
-        reason = "the server gave other content than expected, the sha256 differs"
+        reason = f"the server gave other content than expected, sha256 {file.sha256}"
     return reason
 
 
@@ -173,10 +219,15 @@ def _transfer(url: str, file: RemoteFile, part: Path, timeout_s: float, progress
     headers = {"User-Agent": "nucleate", "Accept-Encoding": "identity"}
     if done:
         headers["Range"] = f"bytes={done}-"
+        if file.sha256 is None and _version_path(part).is_file():
+            # A server that has another version by now sends all of it.
+            headers["If-Range"] = _version_path(part).read_text(encoding="ascii")
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme was checked
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - the scheme was checked
         resumed = answer.status == 206 and str(answer.headers.get("Content-Range", "")).startswith(f"bytes {done}-")
         done = done if resumed else 0
+        if not resumed:
+            _keep_version(part, answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
         length = str(answer.headers.get("Content-Length", ""))
         told_bytes = done + int(length) if length.isdigit() else None
         whole_bytes = told_bytes if file.size_bytes is None else file.size_bytes
@@ -189,6 +240,14 @@ def _transfer(url: str, file: RemoteFile, part: Path, timeout_s: float, progress
             content.flush()
             os.fsync(content.fileno())
     return whole_bytes
+
+
+def _keep_version(part: Path, version: str | None) -> None:
+    """Remember which version of the file the part is of; weak tags don't promise equal bytes."""
+    if version and version.isascii() and not version.startswith("W/"):
+        _version_path(part).write_text(version, encoding="ascii")
+    else:
+        _version_path(part).unlink(missing_ok=True)
 
 
 def _next_block_bytes(done: int, size_bytes: int | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nucleate.evaluation.average_precision import AveragePrecision
 from nucleate.evaluation.results import Evaluation
@@ -22,14 +22,23 @@ def detectron2_scores(evaluation: Evaluation) -> dict[str, float]:
     """
     scores = {}
     for result in (evaluation.overall.precision.bbox, evaluation.overall.precision.segm):
-        named = result.named() | {f"AP-{each.class_name}": each.ap for each in result.per_class}
-        scores.update({f"{result.kind}/{name}": value for name, value in named.items()})
+        scores.update({f"{result.kind}/{name}": value for name, value in named_scores(result).items()})
     return dict(sorted(scores.items()))
+
+
+def named_scores(result: AveragePrecision) -> dict[str, float]:
+    """Return what COCOEvaluator returns of one kind: the six scores, then `AP-<class>` of sets with several."""
+    return result.named() | {f"AP-{each.class_name}": each.ap for each in result.per_class}
 
 
 def detectron2_messages(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Return Detectron2's console messages in order, each with the name of the logger that it comes from."""
     results = (evaluation.overall.precision.bbox, evaluation.overall.precision.segm)
+    return table_messages(results) + copypaste_messages({each.kind: each.named() for each in results})
+
+
+def table_messages(results: Sequence[AveragePrecision]) -> list[tuple[str, str]]:
+    """Return the messages of COCOEvaluator itself: a table a kind, and one of the classes where there are several."""
     messages = []
     for result in results:
         values = result.named()
@@ -39,9 +48,19 @@ def detectron2_messages(evaluation: Evaluation) -> list[tuple[str, str]]:
             messages.append((LOGGER, "Some metrics cannot be computed and is shown as NaN."))
         if result.per_class:
             messages.append((LOGGER, f"Per-category {result.kind} AP: \n{_category_table(result)}"))
-    for result in results:
-        values = result.named()
-        messages.append((COPYPASTE_LOGGER, f"copypaste: Task: {result.kind}"))
+    return messages
+
+
+def copypaste_messages(scores: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
+    """Return the three `copypaste:` lines of each kind, with the name of the logger that they come from.
+
+    Args:
+        scores: kind -> name -> percent; `AP-<class>` is left out, as there.
+    """
+    messages = []
+    for kind, named in scores.items():
+        values = {name: value for name, value in named.items() if "-" not in name}
+        messages.append((COPYPASTE_LOGGER, f"copypaste: Task: {kind}"))
         messages.append((COPYPASTE_LOGGER, f"copypaste: {','.join(values)}"))
         messages.append((COPYPASTE_LOGGER, f"copypaste: {','.join(f'{value:.4f}' for value in values.values())}"))
     return messages

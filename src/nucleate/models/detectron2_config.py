@@ -67,12 +67,7 @@ class DetectronConfig:
         Raises:
             ConfigError: the file can't be read, isn't YAML, or a key or value is refused.
         """
-        try:
-            return cls.default()._merged(_read_with_bases(Path(path), ()))
-        except ConfigError as error:
-            if error.path is not None:
-                raise
-            raise ConfigError(error.message, path=path, item=error.item) from error
+        return cls.default().with_file(path)
 
     @classmethod
     def zoo(cls, name: str) -> DetectronConfig:
@@ -89,6 +84,15 @@ class DetectronConfig:
             raise ConfigError(f"no zoo recipe {name!r}; there are: {', '.join(known)}")
         with importlib.resources.as_file(_resources() / "zoo") as folder:
             return cls.load(folder / name)
+
+    def with_file(self, path: Path) -> DetectronConfig:
+        """Return the configuration with a file's settings over it; see `load`."""
+        try:
+            return self._merged(_read_with_bases(Path(path), ()))
+        except ConfigError as error:
+            if error.path is not None:
+                raise
+            raise ConfigError(error.message, path=path, item=error.item) from error
 
     def get(self, key: str) -> ConfigValue:
         """Return the value of a dotted key.

@@ -45,17 +45,22 @@ _KEPT_ON_RESUME = ("SEED", "MODEL.WEIGHTS", "MODEL.BACKBONE.FREEZE_AT")
 class MaskRCNNTask(Task[list[TrainingImage]]):
     """Detectron2's configuration made concrete for a data set.
 
+    Attributes:
+        network_class: what is trained.
+
     Raises:
         ConfigError: keys that don't fit each other or the data.
         DataError: unreadable data.
     """
+
+    network_class: type[MaskRCNN] = MaskRCNN
 
     def __init__(self, request: TrainingRequest) -> None:
         self._request = request
         recipe = request.recipe
         assert isinstance(recipe.settings, MaskRCNNRecipeSettings)
         self._settings = recipe.settings
-        train = read_split(request.data, recipe.config, "DATASETS.TRAIN")
+        train = self.read_split(recipe.config, "DATASETS.TRAIN")
         assert train is not None
         self.train = train
         from_nothing = request.weights is None and self._settings.start == "none"
@@ -64,7 +69,7 @@ class MaskRCNNTask(Task[list[TrainingImage]]):
             resumed = DetectronConfig.load(request.output / CONFIG_NAME)
             config = config.with_overrides({key: resumed.get(key) for key in _KEPT_ON_RESUME})
         self._config = config.with_overrides({"MODEL.DEVICE": request.device.type})
-        self.validation = read_split(request.data, config, "DATASETS.TEST")
+        self.validation = self.read_split(config, "DATASETS.TEST")
         self._solver = SolverSettings.from_config(self._config)
         self.record_indices = training_records(train, self._config)
         self.course = Course(
@@ -75,9 +80,13 @@ class MaskRCNNTask(Task[list[TrainingImage]]):
         )
         self._mapper = self._make_mapper()
 
+    def read_split(self, config: DetectronConfig, key: str) -> CocoDataset | None:
+        """Return the images that DATASETS.TRAIN or DATASETS.TEST names."""
+        return read_split(self._request.data, config, key)
+
     def build(self) -> Trainee[list[TrainingImage]]:
         """Return the network of the configuration and Detectron2's optimiser."""
-        network = MaskRCNN.from_config(self._config)
+        network = self.network_class.from_config(self._config)
         if self._settings.channels_last:
             network = network.to(memory_format=torch.channels_last)
         network = network.to(self._request.device)

@@ -1,0 +1,1 @@
+"""Detectron2's `utils`: the logger and the visualiser."""
