@@ -10,7 +10,7 @@ from pathlib import Path
 from nucleate.api.evaluate import RESULTS_PATH, ScoredPart, read_part, score_part
 from nucleate.api.scoring import EvaluateSettings, scoring_rules
 from nucleate.data import Split
-from nucleate.errors import ConfigError, DataError
+from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.evaluation import (
     Comparison,
     EmptyImageRule,
@@ -22,8 +22,10 @@ from nucleate.evaluation import (
     compare_evaluations,
     read_results_file,
     read_results_of_files,
+    write_comparison,
 )
 from nucleate.export.results_folder import COCO_NAME
+from nucleate.files import folder_lock
 from nucleate.models.run_card import RunCard
 
 
@@ -70,7 +72,11 @@ DEFAULT_SETTINGS = CompareSettings()
 
 
 def compare(
-    paths: Sequence[Path], *, on: Split | None = None, settings: CompareSettings = DEFAULT_SETTINGS
+    paths: Sequence[Path],
+    *,
+    on: Split | None = None,
+    output: Path | None = None,
+    settings: CompareSettings = DEFAULT_SETTINGS,
 ) -> Comparison:
     """Compare the results of models on the same images: one table, paired differences to the first.
 
@@ -79,18 +85,26 @@ def compare(
             COCO results files, runs that `evaluate` has scored, and folders of `segment`, whose images are found in
             the data set by their names.
         on: the split; unset takes test where there is one, else val, else all.
+        output: folder for comparison.html, comparison.md and comparison.json; unset writes none.
         settings: threshold, rules.
 
     Raises:
         ConfigError: fewer than two results.
         DataError: results and annotations don't fit.
+        ResultsError: the output is a file, or can't be written.
     """
     if len(paths) < 3:
         raise ConfigError("give two or more results to compare, and the annotations as the last argument")
     *results, annotations = (Path(path) for path in paths)
+    if output is not None and output.exists() and not output.is_dir():
+        raise ResultsError("is a file: --output is a folder", path=output)
     scoring = settings.scoring()
     part = read_part(annotations, on, scoring)
-    return compare_evaluations([_scored(path, part, scoring) for path in results])
+    comparison = compare_evaluations([_scored(path, part, scoring) for path in results])
+    if output is not None:
+        with folder_lock(output):
+            write_comparison(output, comparison)
+    return comparison
 
 
 def _scored(path: Path, part: ScoredPart, settings: EvaluateSettings) -> Evaluation:

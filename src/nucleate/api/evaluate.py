@@ -29,6 +29,7 @@ from nucleate.evaluation import (
     detectron2_scores,
     evaluate_predictions,
     read_results_file,
+    worst_and_best,
     write_pictures,
     write_report,
 )
@@ -64,7 +65,7 @@ def evaluate(
         predictions: a run folder, a model's name, or a COCO results file.
         annotations: a data set that `prepare` made, or a COCO file; unset takes the one that the run learned from.
         on: the split; unset takes test where there is one, else val, else all.
-        output: folder for evaluation.json, evaluation.md and pictures; unset writes none.
+        output: folder for report.html, report.md, evaluation.json and pictures; unset writes none.
         device: cpu, cuda or mps; unset takes the best there is.
         settings: score threshold, rules.
 
@@ -254,7 +255,8 @@ def _record(run_folder: Path, dataset: CocoDataset, found: FoundPredictions, eva
 def _write(output: Path, dataset: CocoDataset, found: FoundPredictions, evaluation: Evaluation) -> None:
     with folder_lock(output):
         missing = write_pictures(output, dataset, found.predictions, evaluation.settings.score_threshold)
-        write_report(output, evaluation)
+        worst, best = worst_and_best(dataset, found.predictions, evaluation)
+        write_report(output, evaluation, worst=worst, best=best)
     if missing:
         logger.warning(
             "%d images are not in %s: no side-by-side pictures of them (--images names their folder)",

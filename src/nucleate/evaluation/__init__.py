@@ -14,6 +14,7 @@ from nucleate.evaluation.centroids import CentroidLimit, Centroids, centroid_mat
 from nucleate.evaluation.comparison import Comparison, ScoreDifference, compare_evaluations
 from nucleate.evaluation.dataset_scores import evaluate_predictions
 from nucleate.evaluation.detectron2_text import detectron2_messages, detectron2_scores, detectron2_text
+from nucleate.evaluation.fates import AnnotatedNuclei, Fate, FoundShare, ImageFates, image_fates, recall_by_area
 from nucleate.evaluation.image_scores import (
     DetectionScores,
     EmptyImageRule,
@@ -39,8 +40,17 @@ from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.pictures import ComparisonStyle, draw_side_by_side, write_pictures
 from nucleate.evaluation.protocols import NucevalParts, Protocol, ProtocolName, Rasteriser
 from nucleate.evaluation.rasterisation import rasterise
-from nucleate.evaluation.report import check_same_conditions, evaluation_to_json, write_report
+from nucleate.evaluation.report import check_same_conditions, evaluation_to_json, report_markdown, write_report
 from nucleate.evaluation.report_tables import evaluation_to_markdown
+from nucleate.evaluation.reporting import (
+    Case,
+    Conclusion,
+    conclusions,
+    draw_fates,
+    evaluation_to_html,
+    worst_and_best,
+    write_comparison,
+)
 from nucleate.evaluation.results import (
     CountErrors,
     Evaluation,
@@ -57,21 +67,27 @@ from nucleate.evaluation.threshold import ThresholdCurve, choose_score_threshold
 from nucleate.evaluation.vague_areas import VagueAreas
 
 __all__ = [
+    "AnnotatedNuclei",
     "AveragePrecision",
     "AveragePrecisionScorer",
+    "Case",
     "CentroidLimit",
     "Centroids",
     "ClassPrecision",
     "Comparison",
     "ComparisonStyle",
+    "Conclusion",
     "CorrectedImage",
     "CountErrors",
     "DetectionScores",
     "EmptyImageRule",
     "Evaluation",
     "EvaluationSettings",
+    "Fate",
     "FoundPredictions",
+    "FoundShare",
     "GroupResult",
+    "ImageFates",
     "ImagePair",
     "ImageResult",
     "Interval",
@@ -102,15 +118,19 @@ __all__ = [
     "check_same_conditions",
     "choose_score_threshold",
     "compare_evaluations",
+    "conclusions",
     "correct_image",
     "detection_scores",
     "detectron2_messages",
     "detectron2_scores",
     "detectron2_text",
+    "draw_fates",
     "draw_side_by_side",
     "evaluate_predictions",
+    "evaluation_to_html",
     "evaluation_to_json",
     "evaluation_to_markdown",
+    "image_fates",
     "image_scores",
     "label_map_overlaps",
     "mask_overlaps",
@@ -126,9 +146,13 @@ __all__ = [
     "rasterise",
     "read_results_file",
     "read_results_of_files",
+    "recall_by_area",
+    "report_markdown",
     "score_overlaps",
     "tally_overlaps",
     "threshold_curve",
+    "worst_and_best",
+    "write_comparison",
     "write_pictures",
     "write_report",
 ]
