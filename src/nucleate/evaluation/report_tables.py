@@ -43,6 +43,11 @@ class Table:
         """Return a table of any sequences."""
         return cls(headings=tuple(headings), rows=tuple(tuple(row) for row in rows))
 
+    def transposed(self) -> Table:
+        """Return the table with its rows as columns."""
+        first, *others = zip(*(self.headings, *self.rows), strict=True)
+        return Table.of(first, others)
+
     def markdown(self) -> str:
         """Return the table in Markdown."""
         rule = ["---", *("---:" for _ in self.headings[1:])]

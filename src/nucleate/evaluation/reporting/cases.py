@@ -104,7 +104,8 @@ def draw_fates(image_rgb: NDArray[np.uint8], pair: ImagePair, *, scale: int = 1)
     width = scale + 1
     rim = np.zeros(canvas.shape[:2], np.uint8)
     for fate in _ORDER:
-        cv2.polylines(rim, rings[fate], isClosed=True, color=1 if fate != Fate.MERGED else 2, thickness=width + 2)
+        light = fate == Fate.MERGED
+        cv2.polylines(rim, rings[fate], isClosed=True, color=1 + light, thickness=width + 2 + 2 * light)
     # A dark rim under bright colours, a light one under black.
     canvas[rim == 1] //= 2
     canvas[rim == 2] = 255
