@@ -17,6 +17,7 @@ from nucleate.core.rle import (
     rle_problem,
 )
 from nucleate.core.scale import ImageScale, ScaleOrigin, describe_scales
+from nucleate.core.scanlines import Runs, masks_from_polygons, polygon_runs
 
 __all__ = [
     "Frame",
@@ -25,6 +26,7 @@ __all__ = [
     "Masks",
     "Outline",
     "Rle",
+    "Runs",
     "ScaleOrigin",
     "decode_polygons",
     "decode_rles",
@@ -33,6 +35,8 @@ __all__ = [
     "encode_rles",
     "label_map_from_masks",
     "masks_from_label_map",
+    "masks_from_polygons",
+    "polygon_runs",
     "relabel_sequentially",
     "rle_from_counts",
     "rle_problem",

@@ -35,6 +35,7 @@ from nucleate.evaluation.intervals import (
 )
 from nucleate.evaluation.matching import Overlaps, label_map_overlaps, mask_overlaps
 from nucleate.evaluation.nuceval import CorrectedImage, border_ring, correct_image
+from nucleate.evaluation.pairing import PairedSides, dataset_of_side, pair_sides, pair_with_dataset
 from nucleate.evaluation.pannuke import PannukeAverages, PannukeImage, pannuke_averages, pannuke_image
 from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.pictures import ComparisonStyle, draw_side_by_side, write_pictures
@@ -97,6 +98,7 @@ __all__ = [
     "NucevalParts",
     "Overlaps",
     "PairedDifference",
+    "PairedSides",
     "PannukeAverages",
     "PannukeImage",
     "PrecisionTable",
@@ -120,6 +122,7 @@ __all__ = [
     "compare_evaluations",
     "conclusions",
     "correct_image",
+    "dataset_of_side",
     "detection_scores",
     "detectron2_messages",
     "detectron2_scores",
@@ -139,6 +142,8 @@ __all__ = [
     "mean_scores",
     "of_known_classes",
     "pair_image",
+    "pair_sides",
+    "pair_with_dataset",
     "paired_difference",
     "pannuke_averages",
     "pannuke_image",
