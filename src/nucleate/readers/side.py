@@ -105,8 +105,9 @@ class Side:
 
 
 def frame_of_both(first: SideImage, second: SideImage, known: Frame | None = None) -> tuple[Frame, tuple[int, int]]:
-    """Return the frame of an image and its origin: one that is known, else the bounds of both sides' polygons;
-    of no polygon one pixel.
+    """Return the frame of an image and its origin: one that is known, else the bounds of both sides' polygons.
+
+    Where there is no polygon either, it is one pixel.
 
     Args:
         first: one side.
