@@ -14,7 +14,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from nucleate.api.loading import LoadedModel, load_model
-from nucleate.api.predictions import ScoredPart, read_annotations, read_part, read_predictions
+from nucleate.api.predictions import (
+    ScoredPart,
+    SlideFiles,
+    fingerprint,
+    read_annotations,
+    read_part,
+    read_predictions,
+    slide_files,
+)
 from nucleate.api.scaling import DatasetScales, ScaleRequest
 from nucleate.api.scoring import DEFAULT_SETTINGS, EvaluateSettings, scoring_rules, vague_areas
 from nucleate.core import Instances
@@ -28,6 +36,7 @@ from nucleate.evaluation import (
     check_same_conditions,
     detectron2_scores,
     evaluate_predictions,
+    evaluate_slide,
     worst_and_best,
     write_pictures,
     write_report,
@@ -74,6 +83,9 @@ def evaluate(
         ResultsError: the output holds another evaluation, or another process writes there.
     """
     predictions = Path(predictions)
+    files = None if annotations is None else slide_files(predictions, Path(annotations))
+    if files is not None:
+        return _evaluate_slide(files, output, settings)
     annotated = None if annotations is None else read_annotations(Path(annotations), on, settings)
     if detect_format(predictions) is not None or predictions.suffix == ".json":
         if annotated is None:
@@ -96,6 +108,20 @@ def evaluate(
             _record(predictions, part.dataset, found, evaluation)
     if output is not None:
         _write(output, part.dataset, found, evaluation)
+    return evaluation
+
+
+def _evaluate_slide(files: SlideFiles, output: Path | None, settings: EvaluateSettings) -> Evaluation:
+    conditions = files.conditions(settings)
+    data_fingerprint = fingerprint(files.annotated.path)
+    if output is not None:
+        _check_folder(output)
+        if not settings.fresh:
+            check_same_conditions(output, conditions, data_fingerprint)
+    evaluation = evaluate_slide(files.annotated, files.predicted, conditions, data_fingerprint=data_fingerprint)
+    if output is not None:
+        with folder_lock(output):
+            write_report(output, evaluation)
     return evaluation
 
 
@@ -126,10 +152,14 @@ def _check_output(
 ) -> None:
     if output is None:
         return
-    if output.exists() and not output.is_dir():
-        raise ResultsError("is a file: --output is a folder", path=output)
+    _check_folder(output)
     if not settings.fresh:
         check_same_conditions(output, conditions, part.dataset.fingerprint)
+
+
+def _check_folder(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise ResultsError("is a file: --output is a folder", path=output)
 
 
 def score_part(

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nucleate.api.scoring import EvaluateSettings
+import numpy as np
+
+from nucleate.api.scoring import EvaluateSettings, protocol_of
 from nucleate.data import CocoDataset, Split, available_splits, read_dataset
 from nucleate.errors import ConfigError, DataError
 from nucleate.evaluation import (
@@ -20,12 +22,14 @@ from nucleate.evaluation import (
     read_results_of_files,
 )
 from nucleate.export.results_folder import COCO_NAME
-from nucleate.readers import FileFormat, Side, detect_format, read_side
+from nucleate.readers import LARGEST_FRAME_PX, FileFormat, GeoParquetFile, Side, detect_format, read_side
 
 _WHOLE: Split = "all"
 _DEFAULT_SPLITS: tuple[Split, ...] = ("test", "val", _WHOLE)
 DEFAULT_THRESHOLD = 0.5
 CHUNK_BYTES = 2**20
+# More nuclei on both sides together are scored in bands, without a label map of the whole.
+MANY_NUCLEI = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,6 +99,45 @@ class ReadPredictions:
             model=self.path.name,
             model_fingerprint=fingerprint(self.path),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideFiles:
+    """Two GeoParquet files that are scored in bands."""
+
+    annotated: GeoParquetFile
+    predicted: GeoParquetFile
+
+    def conditions(self, settings: EvaluateSettings) -> EvaluationSettings:
+        """Return the rules with the predictions' name, fingerprint and score threshold."""
+        return EvaluationSettings(
+            empty_image=settings.empty_image,
+            protocol=protocol_of(settings),
+            score_threshold=0.0 if settings.score is None else settings.score,
+            score_threshold_from="all nuclei count" if settings.score is None else "given",
+            model=self.predicted.path.name,
+            model_fingerprint=fingerprint(self.predicted.path),
+        )
+
+
+def slide_files(predictions: Path, annotations: Path) -> SlideFiles | None:
+    """Return two GeoParquet files that are too many nuclei, or too far apart, for label maps; None for all others.
+
+    Raises:
+        DataError: a file is unsound.
+    """
+    if detect_format(predictions) != "geoparquet" or detect_format(annotations) != "geoparquet":
+        return None
+    if predictions.is_dir() or annotations.is_dir():
+        return None
+    files = SlideFiles(annotated=GeoParquetFile.open(annotations), predicted=GeoParquetFile.open(predictions))
+    if files.annotated.rows + files.predicted.rows > MANY_NUCLEI:
+        return files
+    bounds = [file.bounds_xyxy() for file in (files.annotated, files.predicted)]
+    left, top = np.minimum(bounds[0][:2], bounds[1][:2])
+    right, bottom = np.maximum(bounds[0][2:], bounds[1][2:])
+    # Of no polygon at all the bounds are the wrong way round.
+    return files if max(right - left, 0) * max(bottom - top, 0) > LARGEST_FRAME_PX else None
 
 
 def read_annotations(path: Path, on: Split | None, settings: EvaluateSettings) -> AnnotatedSide:

@@ -62,6 +62,7 @@ from nucleate.evaluation.results import (
     ScoreInterval,
 )
 from nucleate.evaluation.results_file import FoundPredictions, read_results_file, read_results_of_files
+from nucleate.evaluation.slide_scores import SlideOverlaps, evaluate_slide, slide_overlaps
 from nucleate.evaluation.standard import ImagePair, of_known_classes, pair_image
 from nucleate.evaluation.tally import SizeMatches, Tally, pooled, tally_overlaps
 from nucleate.evaluation.threshold import ThresholdCurve, choose_score_threshold, threshold_curve
@@ -112,6 +113,7 @@ __all__ = [
     "Scores",
     "SizeCounts",
     "SizeMatches",
+    "SlideOverlaps",
     "Tally",
     "ThresholdCurve",
     "VagueAreas",
@@ -130,6 +132,7 @@ __all__ = [
     "draw_fates",
     "draw_side_by_side",
     "evaluate_predictions",
+    "evaluate_slide",
     "evaluation_to_html",
     "evaluation_to_json",
     "evaluation_to_markdown",
@@ -154,6 +157,7 @@ __all__ = [
     "recall_by_area",
     "report_markdown",
     "score_overlaps",
+    "slide_overlaps",
     "tally_overlaps",
     "threshold_curve",
     "worst_and_best",

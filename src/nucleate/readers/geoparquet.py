@@ -96,6 +96,18 @@ class GeoParquetFile:
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"damaged Parquet file: {error}", path=self.path) from error
 
+    def bounds_xyxy(self) -> NDArray[np.float64]:
+        """Return the bounds of all polygons; infinite, the wrong way round, for none.
+
+        Raises:
+            DataError: a row is unsound.
+        """
+        bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
+        for batch in self.batches():
+            found = shapely.total_bounds(batch.polygons) if len(batch.polygons) else bounds
+            bounds = np.concatenate([np.minimum(bounds[:2], found[:2]), np.maximum(bounds[2:], found[2:])])
+        return bounds
+
     def _batch(self, batch: Any, first: int) -> PolygonBatch:
         try:
             polygons = shapely.from_wkb(batch.column(self.geometry).to_numpy(zero_copy_only=False))
