@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nucleate.api.compare import CompareSettings, compare
-from nucleate.errors import ConfigError, DataError
+from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.export import ImagePredictions, write_coco_results
 from nucleate.models.run_card import RunCard
 from tests.evaluation.drawings import Box, predict, write_dataset
@@ -85,3 +85,17 @@ def test_settings_of_evaluate_apply(tmp_path: Path, annotated: Path) -> None:
         [_file(tmp_path / "a.json", SHIFTED), _file(tmp_path / "b.json", G), annotated], settings=settings
     )
     assert comparison.differences[0].paired.difference == 0
+
+
+def test_an_output_folder_gets_the_page(tmp_path: Path, annotated: Path) -> None:
+    paths = [_file(tmp_path / "a.json", SHIFTED), _file(tmp_path / "b.json", G), annotated]
+    compare(paths, output=tmp_path / "out")
+    assert {"comparison.html", "comparison.json", "comparison.md"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path, annotated: Path) -> None:
+    paths = [_file(tmp_path / "a.json", SHIFTED), _file(tmp_path / "b.json", G), annotated]
+    with pytest.raises(ResultsError, match="is a file"):
+        compare(paths, output=paths[0])

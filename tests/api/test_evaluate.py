@@ -144,7 +144,7 @@ def test_the_report_and_pictures_are_written(tmp_path: Path, data: Path) -> None
     evaluate(_results(data, tmp_path), data, output=tmp_path / "out")
     files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     pictures = {f"{folder}/drawing {number}.png" for folder in ("annotated", "side-by-side") for number in (2, 3)}
-    assert {"evaluation.json", "evaluation.md", *pictures} <= files
+    assert {"evaluation.json", "report.html", "report.md", *pictures} <= files
 
 
 def test_missing_images_are_no_obstacle_but_are_said(

@@ -15,6 +15,7 @@ from nucleate.evaluation import (
     evaluate_predictions,
     evaluation_to_json,
     evaluation_to_markdown,
+    report_markdown,
     write_report,
 )
 from tests.evaluation.drawings import Box, predict, write_dataset
@@ -36,7 +37,7 @@ def test_the_files_are_written(tmp_path: Path, evaluation: Evaluation) -> None:
     write_report(tmp_path / "out", evaluation)
     document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert document["overall"]["scores"]["pq"] == pytest.approx(66.667, abs=1e-3)
-    assert (tmp_path / "out" / "evaluation.md").read_text() == evaluation_to_markdown(evaluation)
+    assert (tmp_path / "out" / "report.md").read_text() == report_markdown(evaluation)
 
 
 def test_the_document_names_what_the_numbers_depend_on(evaluation: Evaluation) -> None:
@@ -77,7 +78,7 @@ def test_every_key_of_the_document_is_in_the_schema(evaluation: Evaluation) -> N
 def test_the_table_has_a_row_an_organ_with_bars_escaped(evaluation: Evaluation) -> None:
     text = evaluation_to_markdown(evaluation)
     assert "| human a\\|b | 1 | 2 | 66.7 |" in text
-    assert "| mouse liver | 1 | 0 | nan |" in text
+    assert "| mouse liver | 1 | 0 | nan | nan |" in text
 
 
 def test_the_table_names_sizes_and_reasons(evaluation: Evaluation) -> None:
@@ -130,5 +131,5 @@ def test_a_foreign_file_of_that_name_is_not_replaced(tmp_path: Path, text: str) 
 def test_an_evaluation_of_an_older_schema_is_not_replaced(tmp_path: Path, evaluation: Evaluation) -> None:
     older = {"schema_version": 1, "model": "a model"}
     (tmp_path / "evaluation.json").write_text(json.dumps(older))
-    with pytest.raises(ResultsError, match="schema version 1, this one has 2"):
+    with pytest.raises(ResultsError, match="schema version 1, this one has 3"):
         check_same_conditions(tmp_path, SETTINGS, evaluation.data_fingerprint)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from nucleate.api.evaluate import RESULTS_PATH, ScoredPart, read_part, score_part
+from nucleate.api.evaluate import RESULTS_PATH, score_part
+from nucleate.api.predictions import AnnotatedSide, ScoredPart, fingerprint, read_annotations, read_predictions
 from nucleate.api.scoring import EvaluateSettings, scoring_rules
 from nucleate.data import Split
-from nucleate.errors import ConfigError, DataError
+from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.evaluation import (
     Comparison,
     EmptyImageRule,
     Evaluation,
+    EvaluationSettings,
+    FoundPredictions,
     IntervalMethod,
     ProtocolName,
     Rasteriser,
     ResampleBy,
     compare_evaluations,
     read_results_file,
-    read_results_of_files,
+    write_comparison,
 )
-from nucleate.export.results_folder import COCO_NAME
+from nucleate.files import folder_lock
 from nucleate.models.run_card import RunCard
+from nucleate.readers import detect_format
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,51 +73,68 @@ DEFAULT_SETTINGS = CompareSettings()
 
 
 def compare(
-    paths: Sequence[Path], *, on: Split | None = None, settings: CompareSettings = DEFAULT_SETTINGS
+    paths: Sequence[Path],
+    *,
+    on: Split | None = None,
+    output: Path | None = None,
+    settings: CompareSettings = DEFAULT_SETTINGS,
 ) -> Comparison:
     """Compare the results of models on the same images: one table, paired differences to the first.
 
     Args:
-        paths: two or more results, then the annotations (a data set that `prepare` made, or a COCO file). Results are
-            COCO results files, runs that `evaluate` has scored, and folders of `segment`, whose images are found in
-            the data set by their names.
+        paths: two or more results, then the annotations. Results are runs that `evaluate` has scored, folders of
+            `segment`, and nuclei of any format that `evaluate` reads; annotations likewise.
         on: the split; unset takes test where there is one, else val, else all.
+        output: folder for comparison.html, comparison.md and comparison.json; unset writes none.
         settings: threshold, rules.
 
     Raises:
         ConfigError: fewer than two results.
         DataError: results and annotations don't fit.
+        ResultsError: the output is a file, or can't be written.
     """
     if len(paths) < 3:
         raise ConfigError("give two or more results to compare, and the annotations as the last argument")
     *results, annotations = (Path(path) for path in paths)
+    if output is not None and output.exists() and not output.is_dir():
+        raise ResultsError("is a file: --output is a folder", path=output)
     scoring = settings.scoring()
-    part = read_part(annotations, on, scoring)
-    return compare_evaluations([_scored(path, part, scoring) for path in results])
+    annotated = read_annotations(annotations, on, scoring)
+    comparison = compare_evaluations([_scored(path, annotated, scoring) for path in results])
+    if output is not None:
+        with folder_lock(output):
+            write_comparison(output, comparison)
+    return comparison
 
 
-def _scored(path: Path, part: ScoredPart, settings: EvaluateSettings) -> Evaluation:
-    rules = scoring_rules(settings, part.dataset, part.split)
-    threshold, origin, file = 0.5, "default for results files", path
-    read = read_results_file
-    if (path / COCO_NAME).is_file():
-        threshold, origin, file = 0.0, "all nuclei of a results folder", path / COCO_NAME
-        read = read_results_of_files
-    elif path.is_dir():
-        card, file = RunCard.read(path), path / RESULTS_PATH
-        threshold, origin = card.score_threshold, f"stored with the model, {card.score_threshold_from}"
+def _scored(path: Path, annotated: AnnotatedSide, settings: EvaluateSettings) -> Evaluation:
+    if detect_format(path) is not None or not path.is_dir():
+        read = read_predictions(path, annotated)
+        rules = read.conditions(scoring_rules(settings, read.part.dataset, read.part.split), settings)
+        return _score(read.part, read.found, rules, settings)
+    card, file, part = RunCard.read(path), path / RESULTS_PATH, annotated.part
     if not file.is_file():
         raise DataError("no results here: `nucleate evaluate` or `nucleate segment` makes them", path=file)
-    found = read(file, part.dataset, part.whole)
+    if part is None:
+        raise DataError("a run's results have the ids of its data set: give that as the last argument", path=path)
+    found = read_results_file(file, part.dataset, part.whole)
+    rules = replace(
+        scoring_rules(settings, part.dataset, part.split),
+        score_threshold=card.score_threshold if settings.score is None else settings.score,
+        score_threshold_from=f"stored with the model, {card.score_threshold_from}"
+        if settings.score is None
+        else "given",
+        model=path.name,
+        model_fingerprint=fingerprint(file),
+    )
+    return _score(part, found, rules, settings)
+
+
+def _score(
+    part: ScoredPart, found: FoundPredictions, rules: EvaluationSettings, settings: EvaluateSettings
+) -> Evaluation:
     if part.dataset.nuclei and not any(len(image.instances) for image in found.predictions):
         raise DataError(
-            f"no detection in any image of the split {part.split}: these are other images' results", path=file
+            f"no detection in any image of the split {part.split}: these are other images' results", item=rules.model
         )
-    rules = replace(
-        rules,
-        score_threshold=threshold if settings.score is None else settings.score,
-        score_threshold_from=origin if settings.score is None else "given",
-        model=path.name,
-        model_fingerprint=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
-    )
     return score_part(part, found, rules, settings)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,21 @@ from rich.console import Console
 from rich.progress import Progress
 
 from nucleate.api.loading import LoadedModel, load_model
+from nucleate.api.predictions import (
+    ScoredPart,
+    SlideFiles,
+    fingerprint,
+    read_annotations,
+    read_part,
+    read_predictions,
+    slide_files,
+)
 from nucleate.api.scaling import DatasetScales, ScaleRequest
 from nucleate.api.scoring import DEFAULT_SETTINGS, EvaluateSettings, scoring_rules, vague_areas
 from nucleate.core import Instances
 from nucleate.core.stain import StainNormalisation
-from nucleate.data import CocoDataset, Split, available_splits, read_dataset
-from nucleate.errors import ConfigError, DataError, ResultsError
+from nucleate.data import CocoDataset, Split
+from nucleate.errors import ConfigError, ResultsError
 from nucleate.evaluation import (
     Evaluation,
     EvaluationSettings,
@@ -28,7 +36,8 @@ from nucleate.evaluation import (
     check_same_conditions,
     detectron2_scores,
     evaluate_predictions,
-    read_results_file,
+    evaluate_slide,
+    worst_and_best,
     write_pictures,
     write_report,
 )
@@ -36,14 +45,11 @@ from nucleate.export import write_coco_results
 from nucleate.files import folder_lock
 from nucleate.inference import InferenceSettings, TilingSettings, predict_dataset
 from nucleate.models.star_convex.onnx_engine import EngineSettings
+from nucleate.readers import detect_format
 
 logger = logging.getLogger(__name__)
 
 RESULTS_PATH = Path("inference", "coco_instances_results.json")
-
-
-_WHOLE: Split = "all"
-_DEFAULT_SPLITS: tuple[Split, ...] = ("test", "val", _WHOLE)
 
 
 def evaluate(
@@ -61,10 +67,13 @@ def evaluate(
     and TensorBoard.
 
     Args:
-        predictions: a run folder, a model's name, or a COCO results file.
-        annotations: a data set that `prepare` made, or a COCO file; unset takes the one that the run learned from.
+        predictions: a run folder, a model's name, a results folder of `segment`, or nuclei of any program: COCO
+            (results list or annotations), a folder of label images (PNG, TIFF, NPY), GeoJSON or GeoParquet (a file or
+            a folder of one an image).
+        annotations: a data set that `prepare` made, a COCO file, or any of the other formats, whose images pair by
+            their names without suffix; unset takes the data set that the run learned from.
         on: the split; unset takes test where there is one, else val, else all.
-        output: folder for evaluation.json, evaluation.md and pictures; unset writes none.
+        output: folder for report.html, report.md, evaluation.json and pictures; unset writes none.
         device: cpu, cuda or mps; unset takes the best there is.
         settings: score threshold, rules.
 
@@ -74,18 +83,22 @@ def evaluate(
         ResultsError: the output holds another evaluation, or another process writes there.
     """
     predictions = Path(predictions)
-    part = None if annotations is None else read_part(annotations, on, settings)
-    if predictions.is_file() or predictions.suffix == ".json":
-        if part is None:
+    files = None if annotations is None else slide_files(predictions, Path(annotations))
+    if files is not None:
+        return _evaluate_slide(files, output, settings)
+    annotated = None if annotations is None else read_annotations(Path(annotations), on, settings)
+    if detect_format(predictions) is not None or predictions.suffix == ".json":
+        if annotated is None:
             raise ConfigError("a results file names no data set: give the annotations as the second argument")
-        conditions = _conditions_of_file(predictions, part, settings)
+        read = read_predictions(predictions, annotated)
+        part, found = read.part, read.found
+        conditions = read.conditions(scoring_rules(settings, part.dataset, part.split), settings)
         _check_output(output, part, conditions, settings)
-        found = read_results_file(predictions, part.dataset, part.whole)
         evaluation = score_part(part, found, conditions, settings)
     else:
         engine = EngineSettings(precision=settings.precision)
         model = load_model(predictions, device, engine=engine, accurate=settings.accurate)
-        part = part or read_part(_training_data(model), on, settings)
+        part = read_part(_training_data(model), on, settings) if annotated is None else annotated.for_model()
         conditions = _conditions_of_model(model, part, settings)
         _check_output(output, part, conditions, settings)
         found = _segment(model, part.dataset, settings)
@@ -98,29 +111,18 @@ def evaluate(
     return evaluation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScoredPart:
-    """The split to score, and the whole data set that it comes from."""
-
-    dataset: CocoDataset
-    whole: CocoDataset
-    split: Split
-
-
-def read_part(path: Path, on: Split | None, settings: EvaluateSettings) -> ScoredPart:
-    """Return a split, by default test where there is one, else val, else all.
-
-    Raises:
-        DataError: there is no such split, or no image in it.
-    """
-    splits = available_splits(path)
-    split = next((name for name in _DEFAULT_SPLITS if name in splits), _WHOLE) if on is None else on
-    dataset = read_dataset(path, split=split, images_dir=settings.images)
-    if not dataset.records:
-        raise DataError("no image to score", path=dataset.annotations_path)
-    if split == _WHOLE or _WHOLE not in splits:
-        return ScoredPart(dataset=dataset, whole=dataset, split=split)
-    return ScoredPart(dataset=dataset, whole=read_dataset(path, images_dir=settings.images), split=split)
+def _evaluate_slide(files: SlideFiles, output: Path | None, settings: EvaluateSettings) -> Evaluation:
+    conditions = files.conditions(settings)
+    data_fingerprint = fingerprint(files.annotated.path)
+    if output is not None:
+        _check_folder(output)
+        if not settings.fresh:
+            check_same_conditions(output, conditions, data_fingerprint)
+    evaluation = evaluate_slide(files.annotated, files.predicted, conditions, data_fingerprint=data_fingerprint)
+    if output is not None:
+        with folder_lock(output):
+            write_report(output, evaluation)
+    return evaluation
 
 
 def _training_data(model: LoadedModel) -> Path:
@@ -130,18 +132,6 @@ def _training_data(model: LoadedModel) -> Path:
     if not path.exists():
         raise ConfigError(f"the data set that it learned from is not at {path}: give it as the second argument")
     return path
-
-
-def _conditions_of_file(path: Path, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:
-    if not path.is_file():
-        raise DataError("no such results file", path=path)
-    return replace(
-        scoring_rules(settings, part.dataset, part.split),
-        score_threshold=0.5 if settings.score is None else settings.score,
-        score_threshold_from="default for results files" if settings.score is None else "given",
-        model=path.name,
-        model_fingerprint=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
-    )
 
 
 def _conditions_of_model(model: LoadedModel, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:
@@ -162,10 +152,14 @@ def _check_output(
 ) -> None:
     if output is None:
         return
-    if output.exists() and not output.is_dir():
-        raise ResultsError("is a file: --output is a folder", path=output)
+    _check_folder(output)
     if not settings.fresh:
         check_same_conditions(output, conditions, part.dataset.fingerprint)
+
+
+def _check_folder(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise ResultsError("is a file: --output is a folder", path=output)
 
 
 def score_part(
@@ -254,7 +248,8 @@ def _record(run_folder: Path, dataset: CocoDataset, found: FoundPredictions, eva
 def _write(output: Path, dataset: CocoDataset, found: FoundPredictions, evaluation: Evaluation) -> None:
     with folder_lock(output):
         missing = write_pictures(output, dataset, found.predictions, evaluation.settings.score_threshold)
-        write_report(output, evaluation)
+        worst, best = worst_and_best(dataset, found.predictions, evaluation)
+        write_report(output, evaluation, worst=worst, best=best)
     if missing:
         logger.warning(
             "%d images are not in %s: no side-by-side pictures of them (--images names their folder)",

@@ -105,7 +105,7 @@ def scoring_rules(settings: EvaluateSettings, dataset: CocoDataset, split: Split
     return EvaluationSettings(
         empty_image=settings.empty_image,
         split=split,
-        protocol=_protocol(settings),
+        protocol=protocol_of(settings),
         centroid_limit=CentroidLimit(distance_px=settings.centroid_px),
         resampling=Resampling(method=settings.interval),
         resample_by=settings.resample_by,
@@ -113,7 +113,12 @@ def scoring_rules(settings: EvaluateSettings, dataset: CocoDataset, split: Split
     )
 
 
-def _protocol(settings: EvaluateSettings) -> Protocol:
+def protocol_of(settings: EvaluateSettings) -> Protocol:
+    """Return the protocol and its parts.
+
+    Raises:
+        ConfigError: parts of `nuceval` under another protocol, or that protocol without any.
+    """
     if settings.vague is None and settings.vague_threshold is not None:
         raise ConfigError("--vague-threshold without vague areas: give the folder of their masks with --vague")
     threshold = None

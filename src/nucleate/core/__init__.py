@@ -19,6 +19,7 @@ from nucleate.core.rle import (
     rle_problem,
 )
 from nucleate.core.scale import ImageScale, ScaleOrigin, describe_scales
+from nucleate.core.scanlines import Runs, masks_from_polygons, polygon_runs
 
 __all__ = [
     "FilledRing",
@@ -29,6 +30,7 @@ __all__ = [
     "NucleiColumns",
     "Outline",
     "Rle",
+    "Runs",
     "ScaleOrigin",
     "decode_polygons",
     "decode_rles",
@@ -38,6 +40,8 @@ __all__ = [
     "fill_ring",
     "label_map_from_masks",
     "masks_from_label_map",
+    "masks_from_polygons",
+    "polygon_runs",
     "relabel_sequentially",
     "ring_window",
     "rle_from_counts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import statistics
 from collections.abc import Mapping
@@ -58,6 +59,7 @@ class CocoDataset:
         category_ids: COCO's ids of the same classes.
         records: images in file order.
         entries: annotations by image id, undecoded; use `annotations`.
+        content: the JSON of a data set that was made from files of another format; None reads `annotations_path`.
     """
 
     annotations_path: Path
@@ -66,6 +68,7 @@ class CocoDataset:
     category_ids: tuple[int, ...]
     records: tuple[ImageRecord, ...]
     entries: Mapping[int, tuple[CocoAnnotation, ...]] = field(repr=False)
+    content: bytes | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -78,7 +81,7 @@ class CocoDataset:
     @property
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change with the annotations and with the images' names and file sizes."""
-        digest = hashlib.sha256(self.annotations_path.read_bytes())
+        digest = hashlib.sha256(self.annotations_path.read_bytes() if self.content is None else self.content)
         for record in self.records:
             path = self.image_path(record)
             size_bytes = path.stat().st_size if path.is_file() else -1
@@ -136,6 +139,8 @@ class CocoDataset:
 
     def coco(self) -> dict[str, Any]:
         """Return the parsed JSON object, for COCO's own evaluation; a new one at every call."""
+        if self.content is not None:
+            return dict(json.loads(self.content))
         return load_coco_json(self.annotations_path)
 
 

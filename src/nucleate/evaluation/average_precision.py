@@ -72,6 +72,8 @@ class AveragePrecision:
         ap_large: `ap` of nuclei of 96x96 px or more.
         per_class: empty where the set has one class, as in Detectron2.
         undefined: one sentence a score that is NaN.
+        curve50: precision at recall 0, 0.01, ... 1 and IoU 0.50, percent, mean over classes; empty where undefined.
+        curve75: the same at IoU 0.75.
     """
 
     kind: Kind
@@ -84,6 +86,8 @@ class AveragePrecision:
     ap_large: float
     per_class: tuple[ClassPrecision, ...] = ()
     undefined: tuple[str, ...] = ()
+    curve50: tuple[float, ...] = ()
+    curve75: tuple[float, ...] = ()
 
     def named(self) -> dict[str, float]:
         """Return the six scores under Detectron2's names, in its order."""
@@ -218,6 +222,8 @@ class AveragePrecisionScorer:
             ap_medium=sizes[2],
             ap_large=sizes[3],
             per_class=per_class if len(per_class) > 1 else (),
+            curve50=_mean_curve(precision[0, :, :, 0]),
+            curve75=_mean_curve(precision[5, :, :, 0]),
         )
         return _with_reasons(result)
 
@@ -261,6 +267,12 @@ def _with_reasons(result: AveragePrecision) -> AveragePrecision:
 def _mean_percent(precision: NDArray[np.float64]) -> float:
     defined = precision[precision > -1]
     return float(np.mean(defined) * 100) if defined.size else float("nan")
+
+
+def _mean_curve(precision: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return (recall,) percent of (recall, class) precision, classes without annotated nuclei left out."""
+    defined = precision[:, (precision > -1).all(axis=0)]
+    return tuple((100 * defined.mean(axis=1)).tolist()) if defined.size else ()
 
 
 def _most_an_image(detections: Sequence[CocoDict]) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 
 from nucleate.errors import DataError
 from nucleate.evaluation.intervals import PairedDifference, paired_difference
-from nucleate.evaluation.report_tables import markdown_table
-from nucleate.evaluation.results import INTERVAL_SCORES, Evaluation
+from nucleate.evaluation.report_tables import Table
+from nucleate.evaluation.results import COMPARED_SCORES, Evaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,23 +42,39 @@ class Comparison:
     evaluations: tuple[Evaluation, ...]
     differences: tuple[ScoreDifference, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the models' names with their places, from 1."""
+        return tuple(f"{place}: {each.settings.model}" for place, each in enumerate(self.evaluations, start=1))
+
     def summary(self) -> str:
         """Return the table of the models, that of the differences, and what the numbers depend on."""
-        first = self.evaluations[0]
-        settings = first.settings
-        names = [f"{place}: {each.settings.model}" for place, each in enumerate(self.evaluations, start=1)]
-        models = [
+        notes = [f"- {note}" for note in self.notes()]
+        parts = [
+            self.model_table().markdown(),
+            self.difference_table().markdown(),
+            "\n".join([self.rules(), *notes]),
+        ]
+        return "\n\n".join(parts) + "\n"
+
+    def model_table(self) -> Table:
+        """Return each model's scores with intervals."""
+        rows = [
             [
                 name,
                 f"{each.settings.score_threshold:g}",
-                *(_with_interval(each, score) for score in INTERVAL_SCORES),
+                *(_with_interval(each, score) for score in COMPARED_SCORES),
                 f"{each.overall.precision.segm.ap:.1f}",
             ]
-            for name, each in zip(names, self.evaluations, strict=True)
+            for name, each in zip(self.names, self.evaluations, strict=True)
         ]
-        differences = [
+        return Table.of(["model", "score above", "PQ", "AJI", "Dice", "segm AP at 100"], rows)
+
+    def difference_table(self) -> Table:
+        """Return the paired differences with intervals and p-values."""
+        rows = [
             [
-                f"{names[each.model - 1]} less {names[0]}",
+                f"{self.names[each.model - 1]} less {self.names[0]}",
                 each.score,
                 f"{each.paired.difference:+.2f}",
                 f"{each.paired.interval.low:+.2f} to {each.paired.interval.high:+.2f}",
@@ -67,22 +83,40 @@ class Comparison:
             ]
             for each in self.differences
         ]
-        level = f"{100 * settings.resampling.level:g} % interval"
-        rules = (
+        level = f"{100 * self.evaluations[0].settings.resampling.level:g} % interval"
+        return Table.of(["difference", "score", "points", level, "p", "images"], rows)
+
+    def rules(self) -> str:
+        """Return what the numbers depend on."""
+        first, settings = self.evaluations[0], self.evaluations[0].settings
+        return (
             f"{first.overall.images} images ({settings.split}), protocol `{settings.protocol}`, "
             f"{settings.protocol.averaging}; {settings.resampling.method} bootstrap, {settings.resampling.resamples} "
             f"resamples by {settings.resample_by}; p-values by swapping the models within each {settings.resample_by}, "
             "both directions, not corrected for the number of comparisons. Percent."
         )
-        notes = [
-            f"- {name}: {note}." for name, each in zip(names, self.evaluations, strict=True) for note in each.notes
-        ]
-        parts = [
-            markdown_table(["model", "score above", "PQ", "AJI", "Dice", "segm AP at 100"], models),
-            markdown_table(["difference", "score", "points", level, "p", "images"], differences),
-            "\n".join([rules, *notes]),
-        ]
-        return "\n\n".join(parts) + "\n"
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what was left out or changed before scoring, by model."""
+        pairs = zip(self.names, self.evaluations, strict=True)
+        return tuple(f"{name}: {note}." for name, each in pairs for note in each.notes)
+
+    def conclusions(self) -> tuple[str, ...]:
+        """Return one sentence a later model: by which scores it differs from the first beyond chance."""
+        sentences = []
+        for place, name in enumerate(self.names[1:], start=2):
+            said = []
+            for each in (each for each in self.differences if each.model == place):
+                interval, points = each.paired.interval, each.paired.difference
+                ends = f"{each.score.upper()} by {abs(points):.1f} points ({interval.low:+.1f} to {interval.high:+.1f})"
+                if interval.low > 0:
+                    said.append(f"better in {ends}")
+                elif interval.high < 0:
+                    said.append(f"worse in {ends}")
+                else:
+                    said.append(f"not told apart in {each.score.upper()} ({interval.low:+.1f} to {interval.high:+.1f})")
+            sentences.append(f"{name} against {self.names[0]}: {', '.join(said)}.")
+        return tuple(sentences)
 
 
 def compare_evaluations(evaluations: Sequence[Evaluation]) -> Comparison:
@@ -101,7 +135,7 @@ def compare_evaluations(evaluations: Sequence[Evaluation]) -> Comparison:
         differences=tuple(
             _difference(first, each, place, score)
             for place, each in enumerate(evaluations[1:], start=2)
-            for score in INTERVAL_SCORES
+            for score in COMPARED_SCORES
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from nucleate.core import Instances, label_map_from_masks
 from nucleate.data import Annotations, CocoDataset, ImageRecord
 from nucleate.errors import ConfigError, DataError
 from nucleate.evaluation.average_precision import AveragePrecisionScorer
+from nucleate.evaluation.fates import AnnotatedNuclei
 from nucleate.evaluation.image_scores import Scores, image_scores, mean_detection, mean_scores
 from nucleate.evaluation.intervals import mean_intervals
 from nucleate.evaluation.nuceval import correct_image
@@ -74,7 +75,7 @@ def evaluate_predictions(
         [record for image in known for record in coco_records(image, dataset.category_ids)],
         image_ids=[record.image_id for record in dataset.records],
     )
-    rows, tissues, counts = [], [], _Counts(unknown=unknown_count)
+    rows, tissues, nuclei, counts = [], [], [], _Counts(unknown=unknown_count)
     for record, image in zip(dataset.records, known, strict=True):
         annotations, kept = dataset.annotations(record), image.instances.above(settings.score_threshold)
         pair = pair_image(annotations, kept)
@@ -84,6 +85,7 @@ def evaluate_predictions(
         else:
             tally = _nuceval_tally(dataset, record, kept, settings, parts=parts, vague=vague)
         rows.append(_image_result(record, tally, settings))
+        nuclei.append(AnnotatedNuclei.of_image(pair.annotated, pair.overlaps))
         tissues.append(_tissue(pair, annotations, kept, class_count=len(dataset.class_names), record=record))
     organs = sorted({record.organ for record in dataset.records if record.organ is not None})
     return Evaluation(
@@ -94,6 +96,10 @@ def evaluate_predictions(
         organs=tuple(_group(organ, [row for row in rows if row.organ == organ], scorer, settings) for organ in organs),
         images=tuple(rows),
         intervals=_intervals(rows, settings),
+        organ_intervals=_intervals(rows, replace(settings, resample_by="organ"))
+        if all(row.organ is not None for row in rows)
+        else (),
+        nuclei=AnnotatedNuclei.concatenate(nuclei),
         pannuke=pannuke_averages(tissues) if settings.protocol.name == "pannuke" else None,
         notes=counts.notes(),
     )
@@ -211,6 +217,7 @@ def _group(
         count_errors=CountErrors(mean=float(np.mean(errors)), mean_absolute=float(np.mean(np.abs(errors)))),
         tally=tally,
         precision=scorer.score(image_ids),
+        intervals=_intervals(rows, replace(settings, resample_by="image")),
     )
 
 

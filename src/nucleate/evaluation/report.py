@@ -1,4 +1,4 @@
-"""An evaluation as files: `evaluation.json` (docs/evaluation-schema.md) and the tables of `evaluation.md`."""
+"""An evaluation as files: `evaluation.json` (docs/evaluation-schema.md), `report.html` and `report.md`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from typing import Any
 
 from nucleate.errors import ResultsError
 from nucleate.evaluation.average_precision import AveragePrecision, PrecisionTable
+from nucleate.evaluation.fates import FoundShare, recall_by_area, recall_by_contact
 from nucleate.evaluation.image_scores import SCORE_NAMES, DetectionScores, Scores, detection_scores, mean_detection
 from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.report_tables import evaluation_to_markdown
-from nucleate.evaluation.results import Evaluation, EvaluationSettings, GroupResult
+from nucleate.evaluation.reporting.cases import Case
+from nucleate.evaluation.reporting.conclusions import conclusions
+from nucleate.evaluation.reporting.page import evaluation_to_html, versions
+from nucleate.evaluation.results import Evaluation, EvaluationSettings, GroupResult, ScoreInterval
 from nucleate.evaluation.tally import SizeMatches
 from nucleate.files import write_json, write_text
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 JSON_NAME = "evaluation.json"
-TABLE_NAME = "evaluation.md"
+HTML_NAME = "report.html"
+TABLE_NAME = "report.md"
 # What makes two evaluations comparable.
 CONDITIONS = (
     "model",
@@ -36,14 +41,29 @@ CONDITIONS = (
 )
 
 
-def write_report(folder: Path, evaluation: Evaluation) -> None:
-    """Write `evaluation.json` and `evaluation.md` into a folder.
+def write_report(
+    folder: Path, evaluation: Evaluation, *, worst: Sequence[Case] = (), best: Sequence[Case] = ()
+) -> None:
+    """Write `evaluation.json`, `report.html` and `report.md` into a folder.
+
+    Args:
+        folder: made if needed.
+        evaluation: the results.
+        worst: the worst images with pictures, for `report.html`.
+        best: the best ones.
 
     Raises:
         ResultsError: the folder can't be written.
     """
     write_json(folder / JSON_NAME, evaluation_to_json(evaluation), indent=1)
-    write_text(folder / TABLE_NAME, evaluation_to_markdown(evaluation))
+    write_text(folder / HTML_NAME, evaluation_to_html(evaluation, worst, best))
+    write_text(folder / TABLE_NAME, report_markdown(evaluation))
+
+
+def report_markdown(evaluation: Evaluation) -> str:
+    """Return the text of `report.md`: the tables of `report.html` and its conclusions."""
+    said = [each.text if each.kind == "note" else f"{each.kind}: {each.text}" for each in conclusions(evaluation)]
+    return evaluation_to_markdown(evaluation, conclusions=said)
 
 
 def check_same_conditions(folder: Path, settings: EvaluationSettings, data_fingerprint: str) -> None:
@@ -90,15 +110,21 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
         "data_fingerprint": evaluation.data_fingerprint,
         "averaging": settings.protocol.averaging,
         "nuceval": None if settings.protocol.parts is None else asdict(settings.protocol.parts),
+        "versions": versions(),
         "score_threshold_from": settings.score_threshold_from,
         "notes": list(evaluation.notes),
         "intervals": {
             **asdict(settings.resampling),
-            "scores": {
-                each.score: {"low": _number(each.low), "high": _number(each.high)} for each in evaluation.intervals
-            },
+            "scores": _intervals_to_json(evaluation.intervals),
+            "by_organ": _intervals_to_json(evaluation.organ_intervals),
         },
         "pannuke": None if evaluation.pannuke is None else _numbers(asdict(evaluation.pannuke)),
+        "by_contact": [_share_to_json(share) for share in recall_by_contact(evaluation.nuclei)],
+        "by_area": [_share_to_json(share) for share in recall_by_area(evaluation.nuclei)],
+        "precision_recall": {
+            "iou_50": list(evaluation.overall.precision.segm_uncapped.curve50),
+            "iou_75": list(evaluation.overall.precision.segm_uncapped.curve75),
+        },
         "overall": _group_to_json(evaluation.overall),
         "organs": [_group_to_json(group) for group in evaluation.organs],
         "images": [
@@ -143,6 +169,7 @@ def _group_to_json(group: GroupResult) -> dict[str, Any]:
         "predicted": group.predicted,
         "sizes": asdict(group.sizes),
         "scores": _scores_to_json(group.scores),
+        "intervals_by_image": _intervals_to_json(group.intervals),
         "pooled": _scores_to_json(group.pooled),
         "detection": _detection_to_json(group.detection),
         "pooled_detection": _detection_to_json(detection_scores(group.tally)),
@@ -169,6 +196,14 @@ def _precision_to_json(result: AveragePrecision) -> dict[str, Any]:
 
 def _scores_to_json(scores: Scores) -> dict[str, float | None]:
     return {name: _number(getattr(scores, name)) for name in SCORE_NAMES}
+
+
+def _intervals_to_json(intervals: Sequence[ScoreInterval]) -> dict[str, Any]:
+    return {each.score: {"low": _number(each.low), "high": _number(each.high)} for each in intervals}
+
+
+def _share_to_json(share: FoundShare) -> dict[str, Any]:
+    return {"name": share.name, "annotated": share.annotated, "found": share.found, "recall": _number(share.recall)}
 
 
 def _number(value: float) -> float | None:

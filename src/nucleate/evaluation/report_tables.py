@@ -1,15 +1,17 @@
-"""An evaluation as the tables of `evaluation.md`, and the shorter text that the command line prints."""
+"""An evaluation as the tables of the reports, and in Markdown: `report.md`, and what the command line prints."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from nucleate.evaluation.average_precision import PrecisionTable
+from nucleate.evaluation.fates import FoundShare, recall_by_area, recall_by_contact
 from nucleate.evaluation.image_scores import Scores, detection_scores
 from nucleate.evaluation.pannuke import PannukeAverages
-from nucleate.evaluation.results import Evaluation, GroupResult
+from nucleate.evaluation.results import Evaluation, GroupResult, ScoreInterval, interval_of
 
 SCORE_HEADINGS = {
     "pq": "PQ",
@@ -24,73 +26,109 @@ SCORE_HEADINGS = {
 }
 
 
-def evaluation_to_markdown(evaluation: Evaluation, *, details: bool = True) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table as texts; the first column stands to the left, others to the right.
+
+    Attributes:
+        headings: of the columns.
+        rows: as many cells each.
+    """
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+        """Return a table of any sequences."""
+        return cls(headings=tuple(headings), rows=tuple(tuple(row) for row in rows))
+
+    def transposed(self) -> Table:
+        """Return the table with its rows as columns."""
+        first, *others = zip(*(self.headings, *self.rows), strict=True)
+        return Table.of(first, others)
+
+    def markdown(self) -> str:
+        """Return the table in Markdown."""
+        rule = ["---", *("---:" for _ in self.headings[1:])]
+        # A bar in a class or organ name would open another column.
+        lines = [[cell.replace("|", "\\|") for cell in row] for row in (self.headings, rule, *self.rows)]
+        return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def evaluation_to_markdown(evaluation: Evaluation, *, details: bool = True, conclusions: Sequence[str] = ()) -> str:
     """Return the overall table, the table by organ, and below them what the numbers depend on.
 
     Args:
         evaluation: the results.
-        details: tables of F1 by IoU and centroid, of size classes and of counts too.
+        details: tables of F1 by IoU and centroid, of size classes, touching nuclei and counts too.
+        conclusions: sentences to put first.
     """
-    settings, overall = evaluation.settings, evaluation.overall
-    sizes, uncapped = overall.sizes, overall.precision.segm_uncapped.max_detections
-    parts = [
-        f"# Evaluation of {settings.model or 'predictions'}",
-        _summary(evaluation),
-        _score_table(evaluation),
-        markdown_table(
-            ["", "detections an image", *overall.precision.segm.named()],
-            [
-                [result.kind, str(result.max_detections), *(_cell(value) for value in result.named().values())]
-                for result in overall.precision
-            ],
-        ),
-        markdown_table(
-            ["annotated nuclei", "small (below 32x32 px)", "medium (below 96x96 px)", "large"],
-            [[str(sizes.total), str(sizes.small), str(sizes.medium), str(sizes.large)]],
-        ),
-    ]
+    overall = evaluation.overall
+    parts = [f"# Evaluation of {evaluation.settings.model or 'predictions'}", summary_line(evaluation)]
+    if conclusions:
+        parts += ["## Conclusions", _list(conclusions), "## Scores"]
+    parts += [table.markdown() for table in (score_table(evaluation), precision_table(overall), _sizes_table(overall))]
     reasons = list(dict.fromkeys(reason for result in overall.precision for reason in result.undefined))
     if reasons:
         parts.append("Not defined (`nan`): " + "; ".join(reasons) + ".")
     if evaluation.pannuke is not None:
-        parts += ["## PQ over classes and tissues (protocol `pannuke`)", _pannuke_table(evaluation.pannuke)]
+        parts += ["## PQ over classes and tissues (protocol `pannuke`)", pannuke_table(evaluation.pannuke).markdown()]
     if details:
-        parts += ["## Found nuclei by rule", _detection_table(evaluation)]
-        parts += ["## By size", _size_table(overall), "## Counts", _count_table(overall)]
+        parts += ["## Found nuclei by rule", detection_table(evaluation).markdown()]
+        parts += ["## By size", size_table(overall).markdown(), area_table(evaluation).markdown()]
+        parts += ["## Touching nuclei", contact_table(evaluation).markdown()]
+        parts += ["## Counts", count_table(overall).markdown()]
     if overall.precision.segm.per_class:
-        parts += ["## By class", _class_table(overall.precision)]
+        parts += ["## By class", class_table(overall.precision).markdown()]
     if evaluation.organs:
-        parts += ["## By organ", _organ_table(evaluation.organs)]
-    parts += ["## How", _list(_conditions(evaluation, uncapped))]
+        parts += ["## By organ", organ_table(evaluation.organs).markdown()]
+    parts += ["## How", _list(conditions(evaluation))]
     return "\n\n".join(parts) + "\n"
 
 
-def _score_table(evaluation: Evaluation) -> str:
+def score_table(evaluation: Evaluation) -> Table:
+    """Return the means over images with their intervals, and the pooled scores."""
     overall, settings = evaluation.overall, evaluation.settings
-    ends = {
-        each.score: "nan" if math.isnan(each.low) else f"{each.low:.1f} to {each.high:.1f}"
-        for each in evaluation.intervals
-    }
-    interval = f"{100 * settings.resampling.level:g} % interval (by {settings.resample_by})"
+    level = f"{100 * settings.resampling.level:g} % interval"
     rows = [
         [f"{settings.protocol.name}, {settings.protocol.averaging}", *_score_cells(overall.scores)],
-        [interval, *(ends.get(name, "") for name in SCORE_HEADINGS)],
-        [f"{settings.protocol.name}, pooled over nuclei", *_score_cells(overall.pooled)],
+        [f"{level} (by {settings.resample_by})", *_interval_cells(evaluation.intervals)],
     ]
-    return markdown_table(["", *SCORE_HEADINGS.values()], rows)
+    if evaluation.organ_intervals and settings.resample_by != "organ":
+        rows.append([f"{level} (by organ)", *_interval_cells(evaluation.organ_intervals)])
+    rows.append([f"{settings.protocol.name}, pooled over nuclei", *_score_cells(overall.pooled)])
+    return Table.of(["", *SCORE_HEADINGS.values()], rows)
 
 
-def _detection_table(evaluation: Evaluation) -> str:
+def precision_table(group: GroupResult) -> Table:
+    """Return average precision of boxes and masks at 100 and all detections."""
+    rows = [
+        [result.kind, str(result.max_detections), *(_cell(value) for value in result.named().values())]
+        for result in group.precision
+    ]
+    return Table.of(["", "detections an image", *group.precision.segm.named()], rows)
+
+
+def _sizes_table(group: GroupResult) -> Table:
+    sizes = group.sizes
+    row = [str(sizes.total), str(sizes.small), str(sizes.medium), str(sizes.large)]
+    return Table.of(["annotated nuclei", "small (below 32x32 px)", "medium (below 96x96 px)", "large"], [row])
+
+
+def detection_table(evaluation: Evaluation) -> Table:
+    """Return F1, precision and recall by every rule, averaged and pooled."""
     overall = evaluation.overall
     rows = [
         [mean.rule, *(_cell(value) for each in (mean, pooled) for value in (each.f1, each.precision, each.recall))]
-        for mean, pooled in zip(overall.detection, detection_scores(overall.tally), strict=True)
+        for mean, pooled in zip(overall.detection, detection_scores(overall.tally), strict=False)
     ]
     headings = ["F1", "precision", "recall", "pooled F1", "pooled precision", "pooled recall"]
-    return markdown_table([f"a pair is ({evaluation.settings.protocol.averaging})", *headings], rows)
+    return Table.of([f"a pair is ({evaluation.settings.protocol.averaging})", *headings], rows)
 
 
-def _size_table(group: GroupResult) -> str:
+def size_table(group: GroupResult) -> Table:
+    """Return what was found of each of COCO's size classes."""
     sizes = group.tally.by_size
     rows = [
         [
@@ -98,7 +136,7 @@ def _size_table(group: GroupResult) -> str:
             str(matches.true_positives + matches.false_negatives),
             str(matches.true_positives),
             str(matches.false_positives),
-            *(_cell(100 * value) for value in (matches.recall, matches.pq, matches.sq, matches.dq)),
+            *(_cell(100 * value) for value in (matches.recall, matches.dq, matches.pq, matches.sq)),
         ]
         for name, matches in (
             ("small (below 32x32 px)", sizes.small),
@@ -106,27 +144,45 @@ def _size_table(group: GroupResult) -> str:
             ("large", sizes.large),
         )
     ]
-    headings = ["annotated", "found", "false", "found %", "pooled PQ", "pooled SQ", "pooled DQ"]
-    return markdown_table(["IoU > 0.5, by area in the maps", *headings], rows)
+    headings = ["annotated", "found", "false", "found %", "F1 (DQ)", "pooled PQ", "pooled SQ"]
+    return Table.of(["IoU > 0.5, by area in the maps", *headings], rows)
 
 
-def _count_table(group: GroupResult) -> str:
+def area_table(evaluation: Evaluation) -> Table:
+    """Return what was found of each eighth of the nuclei by area."""
+    return _share_table("an eighth by area", recall_by_area(evaluation.nuclei))
+
+
+def contact_table(evaluation: Evaluation) -> Table:
+    """Return what was found of touching and of isolated nuclei."""
+    return _share_table("nuclei of the label maps", recall_by_contact(evaluation.nuclei))
+
+
+def _share_table(name: str, shares: Sequence[FoundShare]) -> Table:
+    rows = [[share.name, str(share.annotated), str(share.found), _cell(share.recall)] for share in shares]
+    return Table.of([f"IoU > 0.5, {name}", "annotated", "found", "found %"], rows)
+
+
+def count_table(group: GroupResult) -> Table:
+    """Return count errors, splits and merges."""
     errors, tally = group.count_errors, group.tally
     row = [f"{errors.mean:+.1f}", f"{errors.mean_absolute:.1f}", str(tally.splits), str(tally.merges)]
     headings = ["mean error", "mean absolute error", "nuclei split", "predictions that merge nuclei"]
-    return markdown_table(["predicted less annotated nuclei, over images", *headings], [["all", *row]])
+    return Table.of(["predicted less annotated nuclei, over images", *headings], [["all", *row]])
 
 
-def _pannuke_table(averages: PannukeAverages) -> str:
+def pannuke_table(averages: PannukeAverages) -> Table:
+    """Return the averages of PQ over classes and tissues."""
     rows = [
         [f"over {averages.images} images", _cell(averages.bpq), _cell(averages.mpq)],
         [f"within, then over {averages.tissues} tissues", _cell(averages.bpq_tissues), _cell(averages.mpq_tissues)],
         ["mean of class means", "", _cell(averages.mpq_classes)],
     ]
-    return markdown_table(["", "bPQ", "mPQ"], rows)
+    return Table.of(["", "bPQ", "mPQ"], rows)
 
 
-def _summary(evaluation: Evaluation) -> str:
+def summary_line(evaluation: Evaluation) -> str:
+    """Return how many images and nuclei there are."""
     overall = evaluation.overall
     return (
         f"{overall.images} images ({evaluation.settings.split}), {overall.annotated} annotated and "
@@ -134,8 +190,9 @@ def _summary(evaluation: Evaluation) -> str:
     )
 
 
-def _conditions(evaluation: Evaluation, uncapped: int) -> list[str]:
-    settings = evaluation.settings
+def conditions(evaluation: Evaluation) -> list[str]:
+    """Return what the numbers depend on, one line each."""
+    settings, uncapped = evaluation.settings, evaluation.overall.precision.segm_uncapped.max_detections
     protocol, resampling = settings.protocol, settings.resampling
     rule = (
         f"All scores but AP: protocol `{protocol}`, {protocol.averaging}, nuclei with a score above "
@@ -147,7 +204,7 @@ def _conditions(evaluation: Evaluation, uncapped: int) -> list[str]:
         empty = "Images without annotated nuclei are skipped; what is predicted there counts in the pooled scores only."
     intervals = (
         f"Intervals: {resampling.method} bootstrap of the mean, {resampling.resamples} resamples by "
-        f"{settings.resample_by}, seed {resampling.seed}."
+        f"{settings.resample_by}, seed {resampling.seed}; those of organs by image."
     )
     return [
         f"Data: `{Path(evaluation.data).name}`, fingerprint `{evaluation.data_fingerprint}`, split {settings.split}.",
@@ -160,29 +217,33 @@ def _conditions(evaluation: Evaluation, uncapped: int) -> list[str]:
     ]
 
 
-def _organ_table(organs: Sequence[GroupResult]) -> str:
+def organ_table(organs: Sequence[GroupResult]) -> Table:
+    """Return each organ's scores, PQ with its interval over the organ's images."""
     rows = [
         [
             group.name,
             str(group.images),
             str(group.annotated),
-            *(_cell(getattr(group.scores, name)) for name in ("pq", "sq", "dq", "aji", "dice", "f1")),
+            _cell(group.scores.pq),
+            _interval_cell(interval_of(group.intervals, "pq")),
+            *(_cell(getattr(group.scores, name)) for name in ("sq", "dq", "aji", "dice", "f1")),
             _cell(group.precision.segm.ap),
             _cell(group.precision.segm.ap50),
             _cell(group.precision.segm_uncapped.ap50),
         ]
         for group in organs
     ]
-    headings = ["organ", "images", "nuclei", "PQ", "SQ", "DQ", "AJI", "Dice", "F1", "AP", "AP50", "AP50 uncapped"]
-    return markdown_table(headings, rows)
+    headings = ["images", "nuclei", "PQ", "interval", "SQ", "DQ", "AJI", "Dice", "F1", "AP", "AP50", "AP50 uncapped"]
+    return Table.of(["organ", *headings], rows)
 
 
-def _class_table(precision: PrecisionTable) -> str:
+def class_table(precision: PrecisionTable) -> Table:
+    """Return the AP of each class."""
     rows = [
         [each.class_name, *(_cell(result.per_class[index].ap) for result in precision)]
         for index, each in enumerate(precision.segm.per_class)
     ]
-    return markdown_table(["class", "bbox AP", "segm AP", "bbox AP uncapped", "segm AP uncapped"], rows)
+    return Table.of(["class", "bbox AP", "segm AP", "bbox AP uncapped", "segm AP uncapped"], rows)
 
 
 def _score_cells(scores: Scores) -> list[str]:
@@ -193,12 +254,14 @@ def _cell(value: float) -> str:
     return f"{value:.1f}"
 
 
-def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown; the first column to the left, others to the right."""
-    rule = ["---", *("---:" for _ in headings[1:])]
-    # A bar in a class or organ name would open another column.
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in (headings, rule, *rows)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+def _interval_cells(intervals: Sequence[ScoreInterval]) -> list[str]:
+    return [_interval_cell(interval_of(intervals, name)) for name in SCORE_HEADINGS]
+
+
+def _interval_cell(interval: ScoreInterval | None) -> str:
+    if interval is None:
+        return ""
+    return "nan" if math.isnan(interval.low) else f"{interval.low:.1f} to {interval.high:.1f}"
 
 
 def _list(items: Sequence[str]) -> str:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, assert_never
+
+import numpy as np
 
 from nucleate.errors import ConfigError, DataError
 from nucleate.evaluation.average_precision import PrecisionTable, SizeCounts
 from nucleate.evaluation.centroids import HALF_DIAMETER, CentroidLimit
-from nucleate.evaluation.image_scores import EMPTY_IMAGE_RULES, DetectionScores, EmptyImageRule, Scores
+from nucleate.evaluation.fates import AnnotatedNuclei
+from nucleate.evaluation.image_scores import (
+    EMPTY_IMAGE_RULES,
+    DetectionScores,
+    EmptyImageRule,
+    Scores,
+)
 from nucleate.evaluation.intervals import DEFAULT_RESAMPLING, Resampling
 from nucleate.evaluation.pannuke import PannukeAverages
 from nucleate.evaluation.protocols import STANDARD, Protocol
 from nucleate.evaluation.tally import Tally
 
 ResampleBy = Literal["image", "organ", "source"]
-# The scores that get an interval.
-INTERVAL_SCORES = ("pq", "aji", "dice")
+# The scores that get an interval, and those of which models are compared.
+INTERVAL_SCORES = ("pq", "sq", "dq", "aji", "aji_plus", "dice", "f1", "precision", "recall")
+COMPARED_SCORES = ("pq", "aji", "dice")
+NO_NUCLEI = AnnotatedNuclei(areas_px=np.zeros(0, np.int64), found=np.zeros(0, np.bool_), touching=np.zeros(0, np.bool_))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +155,11 @@ class ScoreInterval:
     high: float
 
 
+def interval_of(intervals: Sequence[ScoreInterval], score: str) -> ScoreInterval | None:
+    """Return the interval of a score, None where there is none."""
+    return next((each for each in intervals if each.score == score), None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupResult:
     """The scores of several images.
@@ -159,6 +174,7 @@ class GroupResult:
         count_errors: predicted less annotated nuclei.
         tally: the counts of all images added up.
         precision: average precision on all detections.
+        intervals: of `scores`, resampled by image whatever the settings say.
     """
 
     name: str
@@ -170,6 +186,7 @@ class GroupResult:
     count_errors: CountErrors
     tally: Tally
     precision: PrecisionTable
+    intervals: tuple[ScoreInterval, ...] = ()
 
     @property
     def annotated(self) -> int:
@@ -193,7 +210,9 @@ class Evaluation:
         overall: all images.
         organs: one an organ, in alphabetical order; empty where the data set names none.
         images: one an image, in the data set's order.
-        intervals: of the means over all images; PQ, AJI and Dice.
+        intervals: of the means over all images, resampled as the settings say.
+        organ_intervals: of the same means, resampled by organ; empty where an image names none.
+        nuclei: the annotated nuclei of all images.
         pannuke: averages of PQ over classes and tissues, where that is the protocol.
         notes: what was left out or changed before scoring, one sentence each.
     """
@@ -205,6 +224,8 @@ class Evaluation:
     organs: tuple[GroupResult, ...]
     images: tuple[ImageResult, ...]
     intervals: tuple[ScoreInterval, ...]
+    organ_intervals: tuple[ScoreInterval, ...] = ()
+    nuclei: AnnotatedNuclei = field(default=NO_NUCLEI, repr=False, compare=False)
     pannuke: PannukeAverages | None = None
     notes: tuple[str, ...] = ()
 
