@@ -47,6 +47,7 @@ class SegmentSettings:
         accurate: average a star-convex network over flips and turns of each image; eight times slower.
         precision: of a network that runs without torch: auto takes bf16 where the processor has units for it.
         threads: of such a network; 0 takes all cores.
+        streams: of such a network, computed side by side; 1 is fastest where images come one at a time.
         overlap_px: shared strip of the tiles that large images are cut into, in magnified pixels.
         batch_images: images or tiles of one size that go through the network together.
         fresh: start anew in an output folder that holds results.
@@ -59,6 +60,7 @@ class SegmentSettings:
     accurate: bool = False
     precision: Precision = "auto"
     threads: int = 0
+    streams: int = 1
     overlap_px: int = 128
     batch_images: int = 4
     fresh: bool = False
@@ -105,7 +107,7 @@ def segment(
         raise ConfigError("slides need an output folder: give --output")
     if slides.status and output is not None:
         return Segmentation(stored=(), slides=slides_status(on_slides, output).results, output=output)
-    engine = EngineSettings(precision=settings.precision, threads=settings.threads)
+    engine = EngineSettings(precision=settings.precision, threads=settings.threads, streams=settings.streams)
     loaded = load_model(model, device, engine=engine, accurate=settings.accurate)
     outcome = SlidesOutcome()
     if on_slides:
