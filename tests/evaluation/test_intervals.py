@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -175,3 +176,43 @@ def test_models_that_are_alike_have_small_p_values_as_often_as_they_should() -> 
         for _ in range(1000)
     )
     assert 0.03 <= small / 1000 <= 0.07
+
+
+def _pq_like(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Return scores as PQ has them: around 65, skewed to the left, with some images of 0."""
+    return np.where(generator.random(count) < 0.03, 0.0, 100 * generator.beta(6, 3, count))
+
+
+TRUE_MEAN = 0.97 * 100 * 6 / 9
+
+
+def _pq_coverage(method: IntervalMethod, *, units: int, of_unit: int = 1, rounds: int = 2000) -> float:
+    """Return the share of 95 % intervals that hold the true mean; images of a unit share half of their score."""
+    generator, hits = np.random.default_rng(19), 0
+    groups = [str(place) for place in range(units) for _ in range(of_unit)] if of_unit > 1 else None
+    for index in range(rounds):
+        values = np.repeat(_pq_like(generator, units), of_unit)
+        if of_unit > 1:
+            values = (values + _pq_like(generator, len(values))) / 2
+        settings = Resampling(method=method, resamples=1000, seed=index)
+        (interval,) = mean_intervals(values[:, None], groups=groups, settings=settings)
+        hits += interval.low <= TRUE_MEAN <= interval.high
+    return hits / rounds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_intervals_of_120_images_hold_the_true_mean_in_93_to_97_percent(method: IntervalMethod) -> None:
+    assert 0.93 <= _pq_coverage(method, units=120) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_intervals_of_31_slides_hold_it_somewhat_too_rarely(
+    method: IntervalMethod, record_property: Callable[[str, object], None]
+) -> None:
+    """NuInsSeg has 31 organs, a slide each; as many units are few for a bootstrap."""
+    found = _pq_coverage(method, units=31, of_unit=4)
+    record_property("coverage of 31 clusters", found)
+    print(f"31 clusters of 4 images, {method}: {100 * found:.1f} %")
+    assert 0.90 <= found <= 0.97

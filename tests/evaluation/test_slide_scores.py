@@ -106,7 +106,7 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_many_nuclei_are_scored_in_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nucleate.api.predictions.MANY_NUCLEI", 3)
+    monkeypatch.setattr("nucleate.api.predictions.MANY_PAIRS", 3)
     path = write_parquet(tmp_path / "a.parquet", [shapely.box(x, 0, x + 5, 5) for x in (0, 5, 20)])
     evaluation = evaluate(path, path)
     assert (evaluation.overall.scores.pq, evaluation.overall.precision.segm.max_detections) == (100, 0)

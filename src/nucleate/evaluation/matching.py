@@ -94,8 +94,10 @@ def label_map_overlaps(annotated: NDArray[np.integer], predicted: NDArray[np.int
     """
     if annotated.shape != predicted.shape:
         raise DataError(f"an annotated map of shape {annotated.shape} and a predicted one of {predicted.shape}")
-    annotated, annotated_names = _small_ids(annotated, "annotated")
-    predicted, predicted_names = _small_ids(predicted, "predicted")
+    # Most pixels are background on both sides, and need no counting.
+    nuclear = np.flatnonzero((annotated != 0) | (predicted != 0))
+    annotated, annotated_names = _small_ids(annotated.reshape(-1)[nuclear], "annotated")
+    predicted, predicted_names = _small_ids(predicted.reshape(-1)[nuclear], "predicted")
     height, width = int(annotated.max(initial=0)) + 1, int(predicted.max(initial=0)) + 1
     codes = annotated * width + predicted
     # Counting needs a slot for every possible pair: sort instead where that is far more than there are pixels.
@@ -163,14 +165,14 @@ def mask_overlaps(annotated: Masks, predicted: Masks) -> Overlaps:
     )
 
 
-def _small_ids(label_map: NDArray[np.integer], side: str) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Return the flat ids; where they are too large to count with, renumbered, and the (n,) old ids."""
-    if label_map.size and int(label_map.min()) < 0:
-        raise DataError(f"negative id {int(label_map.min())} in the {side} map: ids are 1 and up, 0 is background")
+def _small_ids(ids: NDArray[np.integer], side: str) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Return the ids of pixels; where they are too large to count with, renumbered, and the (n,) old ids."""
+    if ids.size and int(ids.min()) < 0:
+        raise DataError(f"negative id {int(ids.min())} in the {side} map: ids are 1 and up, 0 is background")
     names = None
-    if label_map.size and int(label_map.max()) > max(label_map.size, 4096):
-        label_map, names = relabel_sequentially(label_map)
-    return label_map.reshape(-1).astype(np.int64), names
+    if ids.size and int(ids.max()) > max(ids.size, 4096):
+        ids, names = relabel_sequentially(ids)
+    return ids.astype(np.int64), names
 
 
 def _present(areas: NDArray[np.int64]) -> NDArray[np.int64]:

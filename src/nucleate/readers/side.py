@@ -17,6 +17,8 @@ FileFormat = Literal["coco", "coco-results", "results-folder", "label-images", "
 ONE_CLASS = "nucleus"
 # A frame beyond this takes GBs as a label map: two GeoParquet files are scored without one.
 LARGEST_FRAME_PX = 2**28
+# AP compares every nucleus with every other one of an image, in 8 bytes a pair.
+MOST_PAIRS = 250_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,8 +117,14 @@ def frame_of_both(first: SideImage, second: SideImage, known: Frame | None = Non
         known: of the image itself.
 
     Raises:
-        DataError: the bounds are too large for a label map.
+        DataError: the bounds are too large for a label map, or the nuclei too many for AP.
     """
+    if len(first) * len(second) > MOST_PAIRS:
+        raise DataError(
+            f"{len(first)} nuclei against {len(second)} are too many for AP: give both sides as one GeoParquet file "
+            "each",
+            item=first.name,
+        )
     frame = known or first.frame or second.frame
     if frame is not None:
         return frame, (0, 0)
