@@ -10,7 +10,7 @@ from typing import Literal, assert_never
 
 from nucleate.errors import ConfigError, NucleateError, ResultsError
 from nucleate.export import slide
-from nucleate.export.slide import Region, SlideTable
+from nucleate.export.slide import ExportArea, SlideTable
 
 ExportFormat = Literal["geojson", "geojson.gz", "csv", "coco", "labels", "rois", "spatialdata", "qupath-script"]
 SUFFIXES: dict[ExportFormat, str] = {
@@ -97,7 +97,7 @@ def export(
         raise ConfigError("export needs results: nucleate export SLIDE.nucleate --to ... --output ...")
     if region is not None and to != "rois":
         raise ConfigError(f"--region is for --to rois; {to} holds the whole slide")
-    place = None if region is None else Region.parse(region)
+    place = None if region is None else ExportArea.parse(region)
     tables = [table for each in given for table in slide.results_tables(each)]
     several = len(tables) > 1
     if several and output.is_file():
@@ -137,7 +137,7 @@ def _maybe_cells(table: SlideTable, expand_um: float | None, beside: Path) -> It
         yield grown
 
 
-def _write(path: Path, table: SlideTable, to: ExportFormat, region: Region | None) -> int:
+def _write(path: Path, table: SlideTable, to: ExportFormat, region: ExportArea | None) -> int:
     """Write one file and return the number of its nuclei."""
     match to:
         case "geojson" | "geojson.gz":

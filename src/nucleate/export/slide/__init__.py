@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nucleate.export.slide.area import ExportArea
 from nucleate.export.slide.cells import MOST_UM, grow_cells, with_cells
 from nucleate.export.slide.coco import read_slide_coco, write_slide_coco
 from nucleate.export.slide.geojson import read_slide_geojson, write_slide_geojson
@@ -9,7 +10,6 @@ from nucleate.export.slide.labels import read_slide_labels, write_slide_labels
 from nucleate.export.slide.nuclei_csv import read_slide_csv, write_slide_csv
 from nucleate.export.slide.qupath_script import qupath_script, write_qupath_script
 from nucleate.export.slide.rasterising import rasterise_outlines
-from nucleate.export.slide.regions import Region
 from nucleate.export.slide.rois import MOST_ROIS, read_slide_rois, write_slide_rois
 from nucleate.export.slide.slide_table import ExportedNuclei, SlideGroup, SlideTable, results_tables
 from nucleate.export.slide.spatial import read_slide_spatialdata, slide_spatialdata, write_slide_spatialdata
@@ -18,7 +18,7 @@ __all__ = [
     "MOST_ROIS",
     "MOST_UM",
     "ExportedNuclei",
-    "Region",
+    "ExportArea",
     "SlideGroup",
     "SlideTable",
     "grow_cells",

@@ -18,8 +18,8 @@ from shapely.geometry import Polygon
 
 from nucleate.errors import ConfigError, DataError, MissingExtraError
 from nucleate.export.nuclei_table import NucleiTableInfo
+from nucleate.export.slide.area import ExportArea
 from nucleate.export.slide.reading import MeasuredRows, columns_of
-from nucleate.export.slide.regions import Region
 from nucleate.export.slide.slide_table import ExportedNuclei, SlideGroup, SlideTable
 from nucleate.files import write_path
 
@@ -32,7 +32,7 @@ _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
 _GROUPS = 255
 
 
-def write_slide_rois(path: Path, table: SlideTable, region: Region | None = None) -> int:
+def write_slide_rois(path: Path, table: SlideTable, region: ExportArea | None = None) -> int:
     """Write one ROI a nucleus (or cell) whose centroid lies in the region, and return how many there are.
 
     A ROI's name is the number, its group the class from 1, its properties hold number, class, score and area.
@@ -81,7 +81,7 @@ def read_slide_rois(path: Path) -> ExportedNuclei:
     return columns_of(rows, classes=classes, class_names=(), outlines=outlines, cells=None)
 
 
-def _chosen(table: SlideTable, region: Region | None) -> Iterator[SlideGroup]:
+def _chosen(table: SlideTable, region: ExportArea | None) -> Iterator[SlideGroup]:
     for group in table.groups():
         if region is None:
             yield group

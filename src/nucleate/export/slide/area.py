@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from nucleate.core import NucleiColumns
 from nucleate.errors import ConfigError, DataError
+from nucleate.slides import RegionIndex, read_regions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
+class ExportArea:
     """An area of a slide in level-0 pixels.
 
     Attributes:
@@ -59,15 +59,6 @@ class Region:
 
 
 def _polygons(path: Path) -> shapely.Geometry:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        features = document.get("features", [document])
-        found = [shapely.from_geojson(json.dumps(each.get("geometry", each))) for each in features]
-    except FileNotFoundError as error:
-        raise DataError("no such file; or give --region x1,y1,x2,y2", path=path) from error
-    except (OSError, ValueError, AttributeError, TypeError, shapely.errors.GEOSException) as error:
-        raise DataError(f"no GeoJSON that can be read: {error}", path=path) from error
-    areas = [each for each in found if each is not None and each.geom_type in ("Polygon", "MultiPolygon")]
-    if not areas or shapely.union_all(areas).is_empty:
-        raise DataError("no polygon in it", path=path)
-    return shapely.union_all(shapely.make_valid(areas))
+    if not path.is_file():
+        raise DataError("no such file; or give --region x1,y1,x2,y2", path=path)
+    return RegionIndex(read_regions(path)).union
