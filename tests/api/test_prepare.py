@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import roifile
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
 
 from nucleate.api.prepare import PrepareSettings, prepare
-from nucleate.core import label_map_from_masks
+from nucleate.core import Masks, label_map_from_masks, masks_from_label_map, trace_outlines
 from nucleate.core.stain import StainNormalisation
 from nucleate.data import CocoDataset, read_dataset
 from nucleate.data.report import PrepareReport
@@ -82,6 +85,85 @@ def test_tnbc_keeps_2155_of_2174_nuclei_at_10_pixels(shared_data: Path, tmp_path
     report = prepare([shared_data / "tnbc"], output=tmp_path / "out", settings=settings)
     assert (report.images, report.nuclei) == (30, 2_155)
     assert len(audit(tmp_path / "out")["left_out"]["nucleus under 10 px"]) == 19
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(("name", "nuclei"), [("dsb2018_sample", 67), ("monuseg_sample", 359)])
+def test_the_samples_of_other_formats_keep_their_nuclei(
+    shared_data: Path, tmp_path: Path, name: str, nuclei: int
+) -> None:
+    assert prepare([shared_data / name], output=tmp_path / "out").nuclei == nuclei
+
+
+def write_rois(drawings: Mapping[str, NDArray[np.integer]], folder: Path) -> None:
+    """Write label maps as zips of ImageJ's regions, one region a nucleus."""
+    folder.mkdir(parents=True)
+    for stem, label_map in drawings.items():
+        masks, _ = masks_from_label_map(label_map)
+        rois = [roi_of(masks, index) for index in range(len(masks))]
+        roifile.roiwrite(folder / f"{stem}.zip", rois, name=[f"{number:04d}" for number in range(len(rois))])
+
+
+def roi_of(masks: Masks, index: int) -> roifile.ImagejRoi:
+    path: list[float] = []
+    for outline in trace_outlines(masks, index):
+        for ring in (outline.exterior_xy, *outline.holes_xy):
+            path += [0, *ring[0], *(number for corner in ring[1:] for number in (1, *corner)), 4]
+    return roifile.ImagejRoi(
+        roitype=roifile.ROI_TYPE.RECT, shape_roi_size=len(path), multi_coordinates=np.array(path, np.float32)
+    )
+
+
+def test_regions_drawn_along_label_images_give_the_same_data_set(tmp_path: Path) -> None:
+    drawings = write_label_folder(tmp_path / "labelled")
+    write_rois({stem: drawing.label_map for stem, drawing in drawings.items()}, tmp_path / "drawn" / "rois")
+    shutil.copytree(tmp_path / "labelled" / "images", tmp_path / "drawn" / "images")
+    for name in ("labelled", "drawn"):
+        prepare([tmp_path / name], output=tmp_path / f"{name} out")
+    first, second = (label_maps(read_dataset(tmp_path / f"{name} out")) for name in ("labelled", "drawn"))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.shared_data
+def test_regions_drawn_along_nuinssegs_labels_give_its_nuclei(shared_data: Path, tmp_path: Path) -> None:
+    organ = shared_data / "nuinsseg" / "human kidney"
+    maps = {file.stem: read_label_map(file) for file in sorted((organ / "label masks modify").glob("*.tif"))}
+    write_rois(maps, tmp_path / "human kidney" / "Imagej_zips")
+    shutil.copytree(organ / "tissue images", tmp_path / "human kidney" / "tissue images")
+    report = prepare([tmp_path / "human kidney"], output=tmp_path / "out")
+    assert report.nuclei == sum(len(np.unique(label_map)) - 1 for label_map in maps.values())
+    prepared = label_maps(read_dataset(tmp_path / "out"))
+    for stem, label_map in maps.items():
+        assert np.array_equal(prepared[f"{stem}.png"] > 0, label_map > 0)
+
+
+def test_vague_areas_come_along_resized_and_again(nuinsseg: Path, tmp_path: Path) -> None:
+    vague = nuinsseg / LIVER / "vague areas" / "mask binary"
+    vague.mkdir(parents=True)
+    mask = np.zeros((128, 160), np.uint8)
+    mask[:64] = 1
+    Image.fromarray(mask).save(vague / "human_liver_01.png")
+    report = prepare([nuinsseg], output=tmp_path / "out", settings=PrepareSettings(resize=64))
+    assert any("vague_areas/ holds 1 masks" in note for note in report.notes)
+    written = read_label_map(tmp_path / "out" / "vague_areas" / "human_liver_01.png")
+    assert np.array_equal(written, np.repeat([[255], [0]], 32, axis=0) * np.ones((1, 80)))
+    prepare([tmp_path / "out"], output=tmp_path / "again")
+    assert (tmp_path / "again" / "vague_areas" / "human_liver_01.png").is_file()
+    Image.fromarray(mask[:5]).save(vague / "human_liver_01.png")
+    report = prepare([nuinsseg], output=tmp_path / "third")
+    assert [(each.reason, each.count) for each in report.dropped] == [("image that can't be used", 1)]
+
+
+def test_what_was_mended_is_counted_and_named(tmp_path: Path) -> None:
+    write_document(tmp_path / "c")
+    (tmp_path / "c" / "coco.json").unlink()
+    roi = roifile.ImagejRoi.frompoints(np.array([(1, 1), (7, 7), (7, 1), (1, 7)]))
+    roifile.roiwrite(tmp_path / "c" / "images" / "a.zip", [roi], name=["0001"])
+    report = prepare([tmp_path / "c"], output=tmp_path / "out")
+    assert [(each.reason, each.count) for each in report.mended] == [("self-crossing outline repaired", 1)]
+    assert audit(tmp_path / "out")["mended"] == {"self-crossing outline repaired": ["images/a.png: 0001.roi"]}
+    assert "mended: 1 x self-crossing" in report.summary()
+    assert prepare([tmp_path / "c"], output=tmp_path / "out").mended == report.mended
 
 
 def test_the_data_set_opens_in_pycocotools(nuinsseg: Path, tmp_path: Path) -> None:

@@ -155,9 +155,10 @@ EXTERNAL = '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]><Annotations>&
         (EXTERNAL, "entities"),
         ("<Annotations>" + "<a>" * 5000, "nested more than"),
         ("<Annotations><Annotation>", "damaged XML"),
+        (f'<Annotations x="{"a" * 2_000_000}"/>', "no element in"),
         ('<?xml version="1.0" encoding="nonsense"?><Annotations/>', "damaged XML"),
     ],
-    ids=["bomb", "external", "deep", "cut", "encoding"],
+    ids=["bomb", "external", "deep", "cut", "long", "encoding"],
 )
 def test_broken_and_hostile_xml_is_one_line(tmp_path: Path, text: str, words: str) -> None:
     write_xml(tmp_path).write_text(text)

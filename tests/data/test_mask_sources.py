@@ -11,7 +11,7 @@ from hypothesis import given
 from numpy.typing import NDArray
 from PIL import Image
 
-from nucleate.data.sources import nucleus_masks, open_source
+from nucleate.data.sources import open_source
 from nucleate.errors import DataError
 from nucleate.files import image_size
 from tests.core.strategies import masks_of, stacks
@@ -66,7 +66,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> No
 
 def test_masks_of_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_bowl(tmp_path, box_mask(5, 5, 9, 9)[None])
-    monkeypatch.setattr(nucleus_masks, "MOST_MASK_PX", 15)
+    monkeypatch.setattr("nucleate.data.sources.shapes.MOST_MASK_PX", 15)
     with pytest.raises(DataError, match="more than 15 pixels"):
         read_nuclei(tmp_path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import track
 
+from nucleate.api.prepared_folder import AUDIT_NAME, finished_report
 from nucleate.core.stain import StainNormalisation
 from nucleate.data.assembly import (
     AssemblySettings,
@@ -25,18 +25,23 @@ from nucleate.data.assembly import (
 from nucleate.data.classes import list_classes
 from nucleate.data.document import numbered, write_documents
 from nucleate.data.name_lists import NameList, names_of, read_name_list, unique_file_names
-from nucleate.data.report import PrepareReport, inexact_polygons, make_report, mended_items, preparation_notes, tally
+from nucleate.data.report import (
+    PrepareReport,
+    inexact_polygons,
+    make_report,
+    mended_items,
+    preparation_notes,
+    tally,
+    vague_area_notes,
+)
 from nucleate.data.segmentations import MaskEncoding
 from nucleate.data.sources import Dropped, Source, SourceFormat, open_source, source_digest
 from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, group_of, make_split
-from nucleate.data.staging import staged_folder, strangers_in
-from nucleate.errors import ConfigError, DataError, ResultsError
+from nucleate.data.staging import staged_folder
+from nucleate.errors import ConfigError, DataError
 from nucleate.files import write_json
 
 FormatChoice = Literal["auto", SourceFormat]
-
-AUDIT_NAME = "audit.json"
-OWN_NAMES = frozenset({"images", "vague_areas", "annotations", "folds", AUDIT_NAME})
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +144,7 @@ def prepare(sources: Sequence[Path], *, output: Path, settings: PrepareSettings 
         ],
         "only": [] if listed is None else list(listed.names),
     }
-    complete = _existing(output, recorded, fresh=settings.fresh)
+    complete = finished_report(output, recorded, fresh=settings.fresh)
     if complete is not None:
         return complete
     candidates, notes = _candidates(opened, listed)
@@ -155,7 +160,7 @@ def prepare(sources: Sequence[Path], *, output: Path, settings: PrepareSettings 
         dropped = [each for _, source in opened for each in source.left_out]
         dropped += unfit + [each for image in images for each in image.dropped]
         items = tally(dropped)
-        notes += classes.notes() + preparation_notes(images)
+        notes += classes.notes() + preparation_notes(images) + vague_area_notes(folder)
         report = make_report(output, images, lists, items=items, notes=notes, stain=stain)
         audit = {
             **recorded,
@@ -188,46 +193,6 @@ def _open_sources(sources: Sequence[Path], settings: PrepareSettings) -> list[tu
             name, number = f"{source.name}-{number}", number + 1
         named[name] = source
     return list(named.items())
-
-
-def _existing(output: Path, recorded: dict[str, Any], *, fresh: bool) -> PrepareReport | None:
-    """Return the report of a finished data set of the same settings; None where the way is free.
-
-    Raises:
-        ResultsError: the folder holds anything else and is not to be replaced.
-    """
-    if output.exists() and not output.is_dir():
-        raise ResultsError("is a file: --output names a folder", path=output)
-    if not strangers_in(output, ()):
-        return None
-    try:
-        audit = json.loads((output / AUDIT_NAME).read_text(encoding="utf-8"))
-        report = PrepareReport.from_dict(audit["report"], output)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ResultsError(
-            "is not empty and no data set that `prepare` made: choose another --output", path=output
-        ) from (error)
-    differing = [key for key, value in recorded.items() if audit.get(key) != value]
-    if not differing and not fresh:
-        return report
-    if not fresh:
-        what = _difference(recorded, audit, differing[0])
-        raise ResultsError(f"holds a data set of other {what}: --fresh replaces it", path=output)
-    strangers = strangers_in(output, OWN_NAMES)
-    if strangers:
-        raise ResultsError(
-            f"--fresh would delete {strangers[0]!r}, which `prepare` did not write: move it away",
-            path=output,
-        )
-    return None
-
-
-def _difference(recorded: dict[str, Any], audit: dict[str, Any], key: str) -> str:
-    before = audit.get(key)
-    if key != "settings" or not isinstance(before, dict):
-        return "sources" if key == "sources" else "images (--only)"
-    names = [name for name, value in recorded["settings"].items() if before.get(name) != value]
-    return f"settings (--{names[0].replace('_', '-')} was {before.get(names[0])})" if names else "settings"
 
 
 def _candidates(opened: list[tuple[str, Source]], listed: NameList | None) -> tuple[list[Candidate], list[str]]:

@@ -18,13 +18,14 @@ from nucleate.data.coco_file import ImageRecord
 from nucleate.data.resizing import resize_image, resize_masks, resize_nearest, resized_frame
 from nucleate.data.segmentations import MaskEncoding, Segmentation, encode_segmentations
 from nucleate.data.sources import Dropped, Mended, Source, SourceImage, SourceNuclei
+from nucleate.data.sources.coco import VAGUE_FOLDER
 from nucleate.data.sources.source import check_same_size, read_pixels
 from nucleate.errors import DataError
 from nucleate.files import read_label_map, write_image, write_path
 
 Normalise = Literal["none", "macenko", "reinhard"]
 
-IMAGES_FOLDER, VAGUE_FOLDER = "images", "vague_areas"
+IMAGES_FOLDER = "images"
 ENCODED_AT_ONCE_PX = 2**21
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from nucleate.core.stain import StainNormalisation
 from nucleate.data.assembly import PreparedImage
 from nucleate.data.sources import Dropped, Mended
+from nucleate.data.sources.coco import VAGUE_FOLDER
 from nucleate.data.splits import SplitLists
 
 
@@ -149,6 +150,12 @@ def preparation_notes(images: Sequence[PreparedImage]) -> list[str]:
     if empty:
         notes.append(f"{empty} images hold no nucleus")
     return notes
+
+
+def vague_area_notes(folder: Path) -> list[str]:
+    """Return what a user should know of the masks of vague areas that a data set's folder holds."""
+    count = sum(1 for _ in (folder / VAGUE_FOLDER).glob("*"))
+    return [f"{VAGUE_FOLDER}/ holds {count} masks of vague areas, for `evaluate --vague`"] if count else []
 
 
 def inexact_polygons(images: Sequence[PreparedImage]) -> dict[str, int]:

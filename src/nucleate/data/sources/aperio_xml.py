@@ -29,6 +29,8 @@ MOST_FILE_BYTES = 2**28
 # ImageScope nests six elements.
 MOST_DEPTH = 32
 CHUNK_BYTES = 2**16
+# Between two tags; expat starts anew at every chunk of a longer one.
+MOST_TAG_BYTES = 2**20
 # ImageScope's Type of a region; the others are arrows and rulers.
 FREEHAND, RECTANGLE, ELLIPSE = "0", "1", "2"
 
@@ -82,6 +84,7 @@ class _Target:
 
     mpp: float = math.nan
     regions: list[_Region] = field(default_factory=list)
+    tags: int = 0
     _depth: int = 0
     _layer: str = ""
     _class_name: str = ""
@@ -89,6 +92,7 @@ class _Target:
     _corners: list[tuple[float, float]] = field(default_factory=list)
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self.tags += 1
         self._depth += 1
         if self._depth > MOST_DEPTH:
             raise DataError(f"elements are nested more than {MOST_DEPTH} deep: these are no annotations of ImageScope")
@@ -136,8 +140,13 @@ def _parse(path: Path, *, first_chunk_alone: bool = False) -> _Target:
             if first_chunk_alone:
                 parser.feed(file.read(CHUNK_BYTES))
                 return target
+            tags, without_bytes = 0, 0
             while chunk := file.read(CHUNK_BYTES):
                 parser.feed(chunk)
+                without_bytes = without_bytes + len(chunk) if target.tags == tags else 0
+                tags = target.tags
+                if without_bytes > MOST_TAG_BYTES:
+                    raise DataError(f"no element in {MOST_TAG_BYTES} bytes: these are no annotations of ImageScope")
         parser.close()
     except DefusedXmlException as error:
         raise DataError("XML with a document type or entities, which is not read: ImageScope writes none") from error

@@ -20,6 +20,9 @@ from nucleate.data.sources.source import (
 )
 from nucleate.errors import DataError
 
+# Where a prepared data set has its masks of vague areas, beside the folder of its images.
+VAGUE_FOLDER = "vague_areas"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CocoSource:
@@ -101,6 +104,7 @@ def read_coco(path: Path, *, images_dir: Path | None = None) -> CocoSource:
         if not image_path.is_file():
             left_out.append(Dropped(reason="image file missing", item=record.file_name))
             continue
+        vague = folder.parent / VAGUE_FOLDER / record.file_name
         images.append(
             SourceImage(
                 key=record.file_name,
@@ -112,6 +116,7 @@ def read_coco(path: Path, *, images_dir: Path | None = None) -> CocoSource:
                 origin=record.source,
                 stain=record.stain,
                 magnification=record.magnification,
+                vague_mask=vague if vague.is_file() else None,
             )
         )
     if not images:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nucleate.core import Frame, Masks
 from nucleate.data.sources.pairs import PairedFormat
-from nucleate.data.sources.shapes import MOST_MASK_PX
+from nucleate.data.sources.shapes import check_coverage
 from nucleate.data.sources.source import (
     Dropped,
     SourceImage,
@@ -18,7 +18,6 @@ from nucleate.data.sources.source import (
     check_same_size,
     image_files,
 )
-from nucleate.errors import DataError
 from nucleate.files import read_label_map
 
 IMAGES_FOLDER, MASKS_FOLDER = "images", "masks"
@@ -63,8 +62,7 @@ def read_masked_nuclei(image: SourceImage, frame: Frame) -> SourceNuclei:
         bitmaps.append(one.bitmap(0))
         numbers.append(number)
         mask_px += len(one.bits)
-        if mask_px > MOST_MASK_PX:
-            raise DataError(f"the masks cover more than {MOST_MASK_PX} pixels together", path=folder)
+        check_coverage(mask_px, frame)
     return SourceNuclei(
         masks=Masks.from_bitmaps(frame, np.array(windows, np.int32).reshape(-1, 4), bitmaps),
         label_ids=np.array(numbers, np.int64),

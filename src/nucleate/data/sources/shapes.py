@@ -17,7 +17,9 @@ Ring = NDArray[np.float64]
 
 # A whole field of view of 16,384 x 16,384 pixels holds a quarter of this.
 MOST_NUCLEI = 2**20
-# All nuclei's windows together; the bytes that they take.
+# All nuclei's windows together, the bytes that they take: a whole tissue of overlapping nuclei, and at most these.
+MOST_COVERAGE = 4
+LEAST_LIMIT_PX = 2**24
 MOST_MASK_PX = 2**28
 # One nucleus' window, 2,048 x 2,048: larger shapes are regions of tissue.
 MOST_SHAPE_PX = 2**22
@@ -91,8 +93,7 @@ def draw_nuclei(shapes: Iterable[DrawnNucleus | Dropped], frame: Frame, key: str
             dropped.append(Dropped(reason="shape too large for a nucleus", item=item))
             continue
         mask_px += window_px
-        if mask_px > MOST_MASK_PX:
-            raise DataError(f"the shapes cover more than {MOST_MASK_PX} pixels together: these are no nuclei")
+        check_coverage(mask_px, frame)
         bitmaps.append(_filled(parts, window, frame, even_odd=shape.even_odd))
         windows.append(window)
         numbers.append(number)
@@ -111,6 +112,21 @@ def draw_nuclei(shapes: Iterable[DrawnNucleus | Dropped], frame: Frame, key: str
         dropped=tuple(dropped),
         mended=tuple(mended),
     )
+
+
+def check_coverage(mask_px: int, frame: Frame) -> None:
+    """Refuse masks that take far more memory than an image's nuclei can.
+
+    Args:
+        mask_px: pixels of all masks' windows together.
+        frame: of the image.
+
+    Raises:
+        DataError: they are too many.
+    """
+    limit = min(MOST_MASK_PX, max(LEAST_LIMIT_PX, MOST_COVERAGE * frame.height_px * frame.width_px))
+    if mask_px > limit:
+        raise DataError(f"the nuclei cover more than {limit} pixels together: no image's do")
 
 
 def box_ring(x1: float, y1: float, x2: float, y2: float) -> Ring:
