@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,19 @@ def test_a_training_reports_what_it_left_and_logs_in_detectron2s_form(
     log = (tmp_path / "run" / "log.txt").read_text()
     assert "nucleate.training.events INFO:  eta: 0:00:00  iter: 0  total_loss:" in log
     assert "nucleate.training.events]:  eta: 0:00:00  iter: 0" in capsys.readouterr().err
+
+
+def test_the_licence_of_published_start_weights_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_coco(tmp_path / "data")
+    train(data, *OURS, "SOLVER.MAX_ITER=1", output=tmp_path / "first", device="cpu")
+    first = tmp_path / "first" / "model_final.pth"
+    monkeypatch.setattr(sys.modules["nucleate.api.train"], "find_weights", lambda name: first)
+    named = "mask_rcnn_R_50_FPN_3x"
+    train(data, *OURS, "SOLVER.MAX_ITER=1", output=tmp_path / "run", weights=named, device="cpu")
+    assert f"{named}: licence CC BY-SA 3.0" in capsys.readouterr().err
+    assert f"{named}: licence CC BY-SA 3.0" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_weights_named_by_the_configuration_are_looked_for(tmp_path: Path) -> None:

@@ -196,6 +196,16 @@ def test_several_sets_are_joined_when_their_classes_agree(data: Path, tmp_path: 
         registered_dataset(["nuclei_train", "other"], tmp_path)
 
 
+def test_images_on_several_drives_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_common_path(paths: object) -> str:
+        raise ValueError("Paths don't have the same drive")
+
+    DatasetCatalog.register("own", lambda: own_dicts(tmp_path, [1]))
+    monkeypatch.setattr("os.path.commonpath", no_common_path)
+    with pytest.raises(DataError, match="several drives"):
+        registered_dataset(["own"], tmp_path)
+
+
 def test_a_set_without_images_is_refused(tmp_path: Path) -> None:
     DatasetCatalog.register("empty", list)
     with pytest.raises(DataError, match="no images"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 
 from nucleate.detectron2.config import CfgNode, get_cfg
 from nucleate.detectron2.data import DatasetCatalog, MetadataCatalog
+from nucleate.detectron2.data.datasets import register_coco_instances
 from nucleate.detectron2.engine import DefaultPredictor, DefaultTrainer
 from nucleate.detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 from nucleate.detectron2.modeling import GeneralizedRCNN, build_model
@@ -92,6 +94,34 @@ def test_resuming_ends_where_an_uninterrupted_training_does(data: Path, tmp_path
     whole, parts = stored(tmp_path / "whole"), stored(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert [line["iteration"] for line in lines(tmp_path / "parts")] == [1, 3]
+
+
+def test_a_training_of_detectron2_itself_goes_on(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    for name in (
+        "caffe/config.yaml",
+        "caffe/model_final.pth",
+        "output_folder/last_checkpoint",
+        "output_folder/metrics.json",
+    ):
+        shutil.copy(FOLDER / name, output)
+    register_coco_instances("g_train", {}, FOLDER / "coco_eval" / "annotations.json", FOLDER / "coco_eval")
+    cfg = golden_cfg()
+    cfg.DATASETS.TRAIN = ("g_train",)
+    cfg.OUTPUT_DIR = str(output)
+    cfg.DATALOADER.NUM_WORKERS = 0
+    cfg.SOLVER.MAX_ITER = 501
+    before = stored(output)
+    trainer = trained(cfg, resume=True)
+    assert trainer.start_iter == 500
+    after = stored(output)
+    assert list(before) == list(after)
+    # Detectron2's loss of its last iterations, 0.91, is the scale: a momentum or rate that got lost would show.
+    assert lines(output)[-1]["iteration"] == 500
+    assert lines(output)[-1]["total_loss"] < 2.0
+    frozen = "backbone.bottom_up.stem.conv1.weight"
+    assert torch.equal(before[frozen], after[frozen]) == (cfg.MODEL.BACKBONE.FREEZE_AT > 0)
 
 
 def test_config_yaml_is_the_users_configuration(data: Path, tmp_path: Path) -> None:

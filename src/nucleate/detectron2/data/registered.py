@@ -61,7 +61,7 @@ def _written(names: Sequence[str], folder: Path) -> RegisteredDataset:
     if len(set(classes)) > 1:
         raise DataError(f"sets of different classes: {' and '.join(str(list(each)) for each in classes)}")
     category_ids = _category_ids(names[0], classes[0], dicts)
-    root = Path(os.path.commonpath([Path(each["file_name"]).absolute().parent for each in dicts]))
+    root = _common_folder(dicts)
     own_ids = [each.get("image_id") for each in dicts]
     usable = all(type(each) is int for each in own_ids) and len(set(own_ids)) == len(own_ids)
     numbers: list[int] = [int(str(each)) for each in own_ids] if usable else list(range(1, len(dicts) + 1))
@@ -82,6 +82,13 @@ def _written(names: Sequence[str], folder: Path) -> RegisteredDataset:
     write_json(path, {"images": images, "annotations": annotations, "categories": named})
     dataset = read_dataset(path, images_dir=root)
     return RegisteredDataset(dataset=dataset, ids=dict(zip(own_ids, numbers, strict=True)))
+
+
+def _common_folder(dicts: Iterable[DatasetDict]) -> Path:
+    try:
+        return Path(os.path.commonpath([Path(each["file_name"]).absolute().parent for each in dicts]))
+    except ValueError as error:
+        raise DataError("the images lie on several drives: put them on one") from error
 
 
 def _category_ids(name: str, classes: tuple[str, ...], dicts: Iterable[DatasetDict]) -> list[int]:
