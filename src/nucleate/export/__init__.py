@@ -5,6 +5,7 @@ from __future__ import annotations
 from nucleate.core.geometry import mask_geometry
 from nucleate.export.coco_results import ImagePredictions, coco_records, read_coco_results, write_coco_results
 from nucleate.export.dataframes import ImageNuclei, nuclei_dataframe, nuclei_geodataframe
+from nucleate.export.dataset_export import DatasetExport, DatasetFormat, write_dataset
 from nucleate.export.figures import figure_png, side_by_side
 from nucleate.export.geojson import geojson_text, write_geojson
 from nucleate.export.instance_maps import instance_map, write_instance_map
@@ -30,6 +31,8 @@ from nucleate.export.slide import (
 from nucleate.export.tables import NucleusRow, nucleus_rows, write_tables
 
 __all__ = [
+    "DatasetExport",
+    "DatasetFormat",
     "ExportedNuclei",
     "FinishedImage",
     "ImageNuclei",
@@ -63,6 +66,7 @@ __all__ = [
     "side_by_side",
     "table_html",
     "write_coco_results",
+    "write_dataset",
     "write_geojson",
     "write_instance_map",
     "write_tables",
