@@ -11,7 +11,7 @@ import geopandas
 import pytest
 
 import nucleate
-from nucleate.api.export import ExportFormat
+from nucleate.api.export import ExportFormat, ExportReport
 from nucleate.cli import run
 from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.export import NucleiTableWriter, read_slide_csv, read_slide_geojson, read_slide_labels
@@ -78,6 +78,7 @@ def test_several_results_go_into_a_folder_and_one_failure_stops_none(
 def test_two_slides_of_one_name_are_not_mixed(tmp_path: Path) -> None:
     tables = [write_table(tmp_path / name / "nuclei.parquet", drawn_nuclei(3)) for name in ("a", "b")]
     report = nucleate.export_results(tables, to="csv", output=tmp_path / "out")
+    assert isinstance(report, ExportReport)
     assert len(report.files) == 1
     assert "a second slide of this name" in str(report.failures[0])
     (tmp_path / "file").write_text("")
@@ -89,6 +90,7 @@ def test_one_result_into_a_folder_that_stands(tmp_path: Path) -> None:
     results = blob_table(tmp_path).path.parent
     (tmp_path / "out").mkdir()
     report = nucleate.export_results(str(results), to="labels", output=tmp_path / "out")  # type: ignore[arg-type]
+    assert isinstance(report, ExportReport)
     assert report.files[0].path == tmp_path / "out" / "blobs.ome.tif"
     assert len(read_slide_labels(report.files[0].path).nuclei) == 63
 

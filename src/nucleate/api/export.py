@@ -1,4 +1,4 @@
-"""`nucleate export`: slides' results in the formats of other programs."""
+"""`nucleate export`: slides' results and data sets in the formats of other programs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, assert_never
 
+from nucleate.api.export_data import export_dataset, is_dataset
 from nucleate.errors import ConfigError, NucleateError, ResultsError
-from nucleate.export import slide
+from nucleate.export import DatasetExport, DatasetFormat, slide
 from nucleate.export.slide import ExportArea, SlideTable
 
-ExportFormat = Literal["geojson", "geojson.gz", "csv", "coco", "labels", "rois", "spatialdata", "qupath-script"]
-SUFFIXES: dict[ExportFormat, str] = {
+SlideFormat = Literal["geojson", "geojson.gz", "csv", "coco", "labels", "rois", "spatialdata", "qupath-script"]
+ExportFormat = SlideFormat | DatasetFormat
+SUFFIXES: dict[SlideFormat, str] = {
     "geojson": ".geojson",
     "geojson.gz": ".geojson.gz",
     "csv": ".csv",
@@ -64,15 +66,17 @@ def export(
     output: Path,
     expand_um: float | None = None,
     region: str | None = None,
-) -> ExportReport:
-    """Write slides' nuclei in a format of other programs.
+) -> ExportReport | DatasetExport:
+    """Write slides' nuclei, or a data set, in a format of other programs.
 
+    A data set that prepare made, or a COCO file, goes to yolo, labels, binary-masks, geojson, rois, stardist or
+    cellpose: a folder with its images. Slides' results go to the others, and to geojson, labels and rois:
     geojson and geojson.gz open in QuPath; labels is a 32-bit label OME-TIFF pyramid, rois a RoiSet.zip of ImageJ,
     coco an annotation file, spatialdata a folder (.zarr). qupath-script needs no results: it writes the script
     that runs nucleate from within QuPath.
 
     Args:
-        results: `.nucleate` folders, folders of them, or nuclei.parquet files.
+        results: `.nucleate` folders, folders of them, or nuclei.parquet files; or one data set.
         to: The format.
         output: The file; a folder where there are several results.
         expand_um: Grow cells from the nuclei, this many um at most, without overlap.
@@ -95,23 +99,30 @@ def export(
     given = [Path(results)] if isinstance(results, str | Path) else [Path(each) for each in results]
     if not given:
         raise ConfigError("export needs results: nucleate export SLIDE.nucleate --to ... --output ...")
-    if region is not None and to != "rois":
-        raise ConfigError(f"--region is for --to rois; {to} holds the whole slide")
+    if is_dataset(given[0]):
+        if expand_um is not None or region is not None:
+            raise ConfigError("--expand-um and --region are for slides' results")
+        return export_dataset(given, to=to, output=output)
+    slide_format = _slide_format(to)
+    if region is not None and slide_format != "rois":
+        raise ConfigError(f"--region is for --to rois; {slide_format} holds the whole slide")
     place = None if region is None else ExportArea.parse(region)
     tables = [table for each in given for table in slide.results_tables(each)]
     several = len(tables) > 1
     if several and output.is_file():
         raise ResultsError("is a file: --output is a folder for several results", path=output)
+    # A .zarr is a folder itself.
+    into = several or (output.is_dir() and slide_format != "spatialdata")
     files: list[ExportedFile] = []
     failures: list[NucleateError] = []
     for path in tables:
         try:
             table = SlideTable.open(path)
-            target = _target(output, table, to, into=several or (output.is_dir() and to != "spatialdata"))
+            target = _target(output, table, slide_format, into=into)
             if target in {file.path for file in files}:
                 raise ResultsError("a second slide of this name: export it on its own", path=path)
             with _maybe_cells(table, expand_um, target.parent) as ready:
-                written = _write(target, ready, to, place)
+                written = _write(target, ready, slide_format, place)
             files.append(ExportedFile(path=target, nuclei=written))
         except NucleateError as error:
             if not several:
@@ -120,7 +131,15 @@ def export(
     return ExportReport(files=tuple(files), failures=tuple(failures))
 
 
-def _target(output: Path, table: SlideTable, to: ExportFormat, *, into: bool) -> Path:
+def _slide_format(to: ExportFormat) -> SlideFormat:
+    match to:
+        case "yolo" | "binary-masks" | "stardist" | "cellpose":
+            raise ConfigError(f"--to {to} is for data sets that `nucleate prepare` made, not for slides' results")
+        case _:
+            return to
+
+
+def _target(output: Path, table: SlideTable, to: SlideFormat, *, into: bool) -> Path:
     if into:
         return output / f"{Path(table.info.slide).stem}{SUFFIXES[to]}"
     if to == "geojson.gz" and output.suffix != ".gz":
@@ -137,7 +156,7 @@ def _maybe_cells(table: SlideTable, expand_um: float | None, beside: Path) -> It
         yield grown
 
 
-def _write(path: Path, table: SlideTable, to: ExportFormat, region: ExportArea | None) -> int:
+def _write(path: Path, table: SlideTable, to: SlideFormat, region: ExportArea | None) -> int:
     """Write one file and return the number of its nuclei."""
     match to:
         case "geojson" | "geojson.gz":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,11 @@ import shapely
 from shapely.geometry import Polygon
 
 from nucleate.core import NucleiColumns
-from nucleate.errors import ConfigError, DataError, MissingExtraError
+from nucleate.errors import ConfigError, DataError
 from nucleate.export.slide import ExportArea, SlideTable, read_slide_rois, with_cells, write_slide_rois
 from tests.export.slide.drawn_table import blob_nuclei, blob_table
 from tests.export.slide.sameness import assert_same_nuclei
-from tests.tables import drawn_nuclei, table_info, write_table
+from tests.tables import table_info, write_table
 
 
 def opened(path: Path) -> list[roifile.ImagejRoi]:
@@ -129,12 +128,9 @@ def test_geojson_regions(tmp_path: Path) -> None:
             ExportArea.parse(text)
 
 
-def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("no zip")
     roifile.roiwrite(tmp_path / "b.zip", [roifile.ImagejRoi.frompoints([[0, 0], [3, 0], [3, 3]], name="x")])
     for name, problem in (("a.zip", "no RoiSet.zip"), ("b.zip", "no RoiSet.zip"), ("c.zip", "no such file")):
         with pytest.raises(DataError, match=problem):
             read_slide_rois(tmp_path / name)
-    monkeypatch.setitem(sys.modules, "roifile", None)
-    with pytest.raises(MissingExtraError, match=r"pip install '\.\[imagej\]'"):
-        write_slide_rois(tmp_path / "d.zip", SlideTable.open(write_table(tmp_path / "t.parquet", drawn_nuclei(1))))

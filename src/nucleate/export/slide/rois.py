@@ -9,25 +9,22 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from roifile import ROI_TYPE, ImagejRoi
 from shapely.geometry import Polygon
 
-from nucleate.errors import ConfigError, DataError, MissingExtraError
+from nucleate.errors import ConfigError, DataError
 from nucleate.export.nuclei_table import NucleiTableInfo
 from nucleate.export.slide.area import ExportArea
 from nucleate.export.slide.reading import MeasuredRows, columns_of
 from nucleate.export.slide.slide_table import ExportedNuclei, SlideGroup, SlideTable
 from nucleate.files import write_path
 
-if TYPE_CHECKING:
-    from roifile import ImagejRoi
-
 MOST_ROIS = 50_000
-EXTRA = "imagej"
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
 _GROUPS = 255
 
@@ -39,17 +36,15 @@ def write_slide_rois(path: Path, table: SlideTable, region: ExportArea | None = 
 
     Raises:
         ConfigError: more than `MOST_ROIS`, which ImageJ's ROI manager does not bear.
-        MissingExtraError: roifile is not installed.
         ResultsError: the file can't be written.
     """
-    roifile = _roifile()
     count = len(table) if region is None else sum(len(group.nuclei) for group in _chosen(table, region))
     if count > MOST_ROIS:
         raise ConfigError(f"{count:,} ROIs are more than the {MOST_ROIS:,} that ImageJ bears: give a smaller --region")
     corner = (0, 0) if region is None else region.corner_xy
     with write_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as out:
         for group in _chosen(table, region):
-            for name, roi in _rois(group, table.info, corner, roifile):
+            for name, roi in _rois(group, table.info, corner):
                 # A time of its own would make equal files differ.
                 out.writestr(zipfile.ZipInfo(f"{name}.roi"), roi.tobytes(), zipfile.ZIP_DEFLATED)
     return count
@@ -62,15 +57,13 @@ def read_slide_rois(path: Path) -> ExportedNuclei:
 
     Raises:
         DataError: no such file, or none of that kind.
-        MissingExtraError: roifile is not installed.
     """
-    roifile = _roifile()
     if not path.is_file():
         raise DataError("no such file", path=path)
     rows, classes, outlines = MeasuredRows(), [], []
     try:
         with zipfile.ZipFile(path) as zipped:
-            rois = [roifile.ImagejRoi.frombytes(zipped.read(name)) for name in zipped.namelist()]
+            rois = [ImagejRoi.frombytes(zipped.read(name)) for name in zipped.namelist()]
         for roi in rois:
             said = roi.properties
             rows.add(number=int(said["number"]), score=float(said["score"]), area_px=int(said["area_px"]))
@@ -92,12 +85,10 @@ def _chosen(table: SlideTable, region: ExportArea | None) -> Iterator[SlideGroup
         )
 
 
-def _rois(
-    group: SlideGroup, info: NucleiTableInfo, corner: tuple[int, int], roifile: Any
-) -> Iterator[tuple[str, ImagejRoi]]:
+def _rois(group: SlideGroup, info: NucleiTableInfo, corner: tuple[int, int]) -> Iterator[tuple[str, ImagejRoi]]:
     nuclei = group.nuclei
     for index, outline in enumerate(group.shapes.outlines()):
-        roi = _roi(shapely.transform(outline, lambda xy: xy - corner), roifile)
+        roi = _roi(shapely.transform(outline, lambda xy: xy - corner))
         class_index = int(nuclei.class_indices[index])
         roi.name = f"{nuclei.numbers[index]:07d}"
         roi.group = min(class_index + 1, _GROUPS)
@@ -112,13 +103,13 @@ def _rois(
         yield roi.name, roi
 
 
-def _roi(outline: shapely.Geometry, roifile: Any) -> ImagejRoi:
+def _roi(outline: shapely.Geometry) -> ImagejRoi:
     """Return a polygon for one ring, else a composite, which ImageJ fills by the even-odd rule."""
     rings = [np.asarray(shapely.get_coordinates(ring))[:-1] for ring in shapely.get_rings(shapely.get_parts(outline))]
     if len(rings) == 1:
         whole = bool((rings[0] == np.rint(rings[0])).all())
-        roi: ImagejRoi = roifile.ImagejRoi.frompoints(rings[0].astype(np.int32) if whole else rings[0])
-        roi.roitype = roifile.ROI_TYPE.POLYGON
+        roi: ImagejRoi = ImagejRoi.frompoints(rings[0].astype(np.int32) if whole else rings[0])
+        roi.roitype = ROI_TYPE.POLYGON
         return roi
     path: list[float] = []
     for ring in rings:
@@ -126,8 +117,8 @@ def _roi(outline: shapely.Geometry, roifile: Any) -> ImagejRoi:
             path += [_MOVE if start == 0 else _LINE, x, y]
         path.append(_CLOSE)
     x1, y1, x2, y2 = shapely.bounds(outline).tolist()
-    composite: ImagejRoi = roifile.ImagejRoi(
-        roitype=roifile.ROI_TYPE.RECT,
+    composite: ImagejRoi = ImagejRoi(
+        roitype=ROI_TYPE.RECT,
         left=int(np.floor(x1)),
         top=int(np.floor(y1)),
         right=int(np.ceil(x2)),
@@ -145,11 +136,3 @@ def _outline(roi: ImagejRoi, corner: tuple[int, int]) -> shapely.Geometry:
     for ring in rings:
         outline = shapely.symmetric_difference(outline, Polygon(ring)) if len(rings) > 1 else Polygon(ring)
     return shapely.transform(outline, lambda xy: xy + corner)
-
-
-def _roifile() -> Any:
-    try:
-        import roifile
-    except ImportError as error:
-        raise MissingExtraError("ImageJ's ROIs", EXTRA) from error
-    return roifile
