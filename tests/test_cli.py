@@ -38,7 +38,7 @@ def options_in_python(command: Callable[..., Any]) -> dict[str, Any]:
                 options[each.name] = each.default
         else:
             options[name] = parameter.default
-    return {f"--{name.replace('_', '-')}": default for name, default in options.items()}
+    return {f"--{name.strip('_').replace('_', '-')}": default for name, default in options.items()}
 
 
 def options_on_the_command_line(command: Callable[..., Any]) -> dict[str, Any]:

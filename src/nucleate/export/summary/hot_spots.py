@@ -11,7 +11,6 @@ from typing import Literal, assert_never
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy import signal
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -189,7 +188,10 @@ def _densest(grid: CentroidGrid, allowed: NDArray[np.bool_], side_px: float, set
 
 def _summed(values: NDArray[np.integer] | NDArray[np.bool_], kernel: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the kernel's sum around every cell, with nothing beyond the grid."""
-    summed = signal.oaconvolve(values.astype(np.float64), kernel.astype(np.float64), mode="full")
+    # Here, since it takes a second to import.
+    from scipy.signal import oaconvolve
+
+    summed = oaconvolve(values.astype(np.float64), kernel.astype(np.float64), mode="full")
     reach = kernel.shape[0] // 2
     cut = summed[reach : reach + values.shape[0], reach : reach + values.shape[1]]
     return np.asarray(np.rint(cut), np.int64)
