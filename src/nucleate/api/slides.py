@@ -172,13 +172,13 @@ def _bar(title: str) -> Iterator[Callable[[SlideProgress], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} tiles"),
-        TextColumn("{task.fields[nuclei]:,} nuclei"),
+        TextColumn("{task.fields[nuclei]:,} nuclei{task.fields[area]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[shares]}"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=None, nuclei=0, shares="")
+        task = bar.add_task(title, total=None, nuclei=0, area="", shares="")
 
         def show(now: SlideProgress) -> None:
             bar.update(
@@ -186,6 +186,7 @@ def _bar(title: str) -> Iterator[Callable[[SlideProgress], None]]:
                 completed=now.tiles,
                 total=now.tiles_in_all,
                 nuclei=now.nuclei,
+                area="" if now.mm2 is None else f", {now.mm2:.1f} mm2",
                 shares=describe_shares(now.seconds),
             )
 

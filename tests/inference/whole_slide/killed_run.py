@@ -1,4 +1,4 @@
-"""A run of the fake model on a drawn slide, as a process of its own that tests kill."""
+"""A run of the fake model on a slide, as a process of its own that tests kill."""
 
 from __future__ import annotations
 
@@ -6,23 +6,47 @@ import json
 import sys
 from pathlib import Path
 
+from nucleate.export import NucleiTableInfo
 from nucleate.inference import TilingSettings
-from nucleate.inference.whole_slide import SlideFolder, segment_slide
-from tests.inference.fake_segmenter import InkSegmenter, draw_grid
-from tests.inference.whole_slide.drawn import ArraySlide, plan_of, run_of
+from nucleate.inference.whole_slide import SlideFolder, SlideRun, WorkSettings, plan_slide, segment_slide
+from nucleate.measurement import StainSettings
+from nucleate.slides import find_tissue, open_slide
+from tests.inference.fake_segmenter import InkSegmenter
 
 TILING = TilingSettings(tile_px=512, overlap_px=64)
 
 
 def main() -> None:
-    folder, side_px = Path(sys.argv[1]), int(sys.argv[2])
-    slide = ArraySlide(draw_grid(side_px, side_px, pitch_px=60, radius=14))
-    plan = plan_of(slide, tiling=TILING)
-    results = SlideFolder(folder, {"side_px": side_px})
-    with (folder / "calls.jsonl").open("a") as calls:
-        calls.write(json.dumps({"tiles": sum(b.tiles for b in results.finished_blocks.values())}) + "\n")
-    print("ready", flush=True)
-    segment_slide(InkSegmenter(), slide, results, run_of(plan, tiling=TILING))
+    path, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    results = SlideFolder(folder, {"slide": path.name})
+    with (folder / "calls.jsonl").open("a", encoding="utf-8") as calls:
+        calls.write(json.dumps({"blocks": len(results.finished_blocks)}) + "\n")
+    with open_slide(path) as slide:
+        tissue = find_tissue(slide)
+        plan = plan_slide(
+            slide.info.frame, TILING, magnification=1.0, holds_tissue=lambda window: tissue.share_of(window) > 0
+        )
+        run = SlideRun(
+            plan=plan,
+            work=WorkSettings(
+                score_threshold=0.2,
+                stain=None,
+                batch_tiles=4,
+                tiles_in_flight=4,
+                stain_measurement=StainSettings(),
+            ),
+            tiling=TILING,
+            info=NucleiTableInfo(
+                slide=path.name,
+                frame=plan.frame,
+                mpp_known_by="file",
+                class_names=("nucleus",),
+                model="ink",
+                measurement_names=(),
+            ),
+        )
+        print("ready", flush=True)
+        segment_slide(InkSegmenter(), slide, results, run)
     results.finish()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.drawn_pyramids import Pyramid, write_pyramid
 from nucleate.core import Instances
 from nucleate.errors import DataError, DiskFullError, ResultsError
 from nucleate.inference.whole_slide import SlideFolder, finished_blocks
@@ -123,29 +124,34 @@ def test_unreadable_tiles_are_told_and_left_out(tmp_path: Path) -> None:
         segment_drawn(ArraySlide(picture, broken=[(0, 0, 300, 300)]), tmp_path / "all")
 
 
-def run_killed(folder: Path, side_px: int, kills: int, seed: int) -> None:
-    """Run `killed_run` and kill it at seeded moments, until it ends by itself."""
-    rng = random.Random(seed)
-    command = [sys.executable, "-m", "tests.inference.whole_slide.killed_run", str(folder), str(side_px)]
+def run_killed(slide: Path, folder: Path, *, kills: int, most_seconds: float) -> list[int]:
+    """Run `killed_run` and kill it at seeded moments, then let it end; return the blocks that each call found done."""
+    rng = random.Random(1)
+    command = [sys.executable, "-m", "tests.inference.whole_slide.killed_run", str(slide), str(folder)]
     for _ in range(kills):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(rng.uniform(0.0, 0.4))
+        time.sleep(rng.uniform(0.0, most_seconds))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    lines = (folder / "calls.jsonl").read_text().splitlines()
+    return [json.loads(line)["blocks"] for line in lines]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
 @pytest.mark.parametrize(
-    ("side_px", "kills"), [(3000, 5), pytest.param(20_000, 50, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+    ("side_px", "kills"), [(3072, 5), pytest.param(20_480, 50, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
 )
 def test_kills_cost_nothing_that_was_finished(tmp_path: Path, side_px: int, kills: int) -> None:
-    run_killed(tmp_path / "whole", side_px, kills=0, seed=0)
-    run_killed(tmp_path / "killed", side_px, kills=kills, seed=1)
+    slide = write_pyramid(tmp_path / "slide.tif", Pyramid(side_px=side_px, tissue_share=0.5))
+    run_killed(slide, tmp_path / "whole", kills=0, most_seconds=0)
+    done = run_killed(slide, tmp_path / "killed", kills=kills, most_seconds=0.5 if kills < 10 else 3)
     assert table_bytes(tmp_path / "killed") == table_bytes(tmp_path / "whole")
     assert not (tmp_path / "killed" / ".state" / "blocks").exists()
-    calls = [json.loads(line)["tiles"] for line in (tmp_path / "killed" / "calls.jsonl").read_text().splitlines()]
-    assert len(calls) == kills + 1
+    # What was finished stays finished, and the kills came while blocks were on their way.
+    assert len(done) == kills + 1
+    assert done == sorted(done)
+    assert done[-1] > 0

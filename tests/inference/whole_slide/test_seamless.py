@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from nucleate.core import NucleiColumns
 from nucleate.inference import TilingSettings
+from nucleate.inference.whole_slide import SlideFolder, SlideProgress, segment_slide
 from tests.inference.fake_segmenter import InkSegmenter, OutlineInkSegmenter, draw_discs
-from tests.inference.whole_slide.drawn import ArraySlide, nuclei_of, plan_of, segment_drawn
+from tests.inference.whole_slide.drawn import ArraySlide, nuclei_of, plan_of, run_of, segment_drawn
 
 WHOLE = TilingSettings(tile_px=4096)
 Disc = tuple[float, float, float]
@@ -87,6 +88,19 @@ def test_numbers_count_from_one_and_neighbours_are_measured(tmp_path: Path) -> N
     assert distances == pytest.approx([10.0, 10.0, 55.0], abs=0.3)
     density = nuclei.measurement("density_per_mm2")[order]
     assert density == pytest.approx(np.array([1, 1, 0]) / (np.pi * 0.05**2), rel=1e-6)
+
+
+def test_progress_counts_tiles_nuclei_and_area(tmp_path: Path) -> None:
+    slide = ArraySlide(draw_discs(300, 200, scattered(1, 300, 200)))
+    plan = plan_of(slide)
+    seen: list[SlideProgress] = []
+    folder = SlideFolder(tmp_path, {})
+    outcome = segment_slide(InkSegmenter(), slide, folder, run_of(plan), progress=seen.append)
+    assert [now.tiles for now in seen] == sorted(now.tiles for now in seen)
+    assert seen[0].tiles == 0
+    assert seen[-1].tiles == seen[-1].tiles_in_all == plan.tiles
+    assert seen[-1].mm2 == pytest.approx(300 * 200 * 0.25**2 / 1e6)
+    assert seen[-1].nuclei == pytest.approx(outcome.nuclei, abs=3)
 
 
 def test_tiles_without_tissue_are_not_segmented(tmp_path: Path) -> None:

@@ -40,6 +40,13 @@ class SlideTile:
         x1, y1, x2, y2 = self.window_xyxy
         return Frame(height_px=y2 - y1, width_px=x2 - x1)
 
+    @property
+    def owned_px(self) -> float:
+        """Return the area of the owned part, level-0 pixels; of all tiles together the slide's."""
+        x1, y1, x2, y2 = self.window_xyxy
+        left, top, right, bottom = self.owned_xyxy
+        return (min(x2, right) - max(x1, left)) * (min(y2, bottom) - max(y1, top))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:

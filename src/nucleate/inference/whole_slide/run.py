@@ -38,12 +38,14 @@ class SlideProgress:
         tiles: finished, those of earlier calls included.
         tiles_in_all: to do.
         nuclei: found so far, about: nuclei at seams are counted when all is there.
+        mm2: area of the finished tiles; None where the scale is unknown.
         seconds: of each stage in this call.
     """
 
     tiles: int
     tiles_in_all: int
     nuclei: int
+    mm2: float | None
     seconds: StageSeconds
 
 
@@ -155,10 +157,16 @@ class _Reporter:
         self, plan: SlidePlan, kept: Mapping[int, FinishedBlock], progress: Callable[[SlideProgress], None]
     ) -> None:
         self._progress = progress
+        mm2_a_px = None if plan.frame.mpp is None else plan.frame.mpp**2 / 1e6
+        self._mm2 = {
+            block.number: None if mm2_a_px is None else mm2_a_px * sum(tile.owned_px for tile in block.tiles)
+            for block in plan.blocks
+        }
         self._now = SlideProgress(
             tiles=sum(block.tiles for block in kept.values()),
             tiles_in_all=plan.tiles,
             nuclei=sum(block.owned for block in kept.values()),
+            mm2=None if mm2_a_px is None else sum(self._mm2.get(number) or 0.0 for number in kept),
             seconds=StageSeconds(),
         )
         progress(self._now)
@@ -168,6 +176,7 @@ class _Reporter:
             self._now,
             tiles=self._now.tiles + block.tiles,
             nuclei=self._now.nuclei + block.owned,
+            mm2=None if self._now.mm2 is None else self._now.mm2 + (self._mm2[block.block] or 0.0),
             seconds=self._now.seconds + block.seconds + StageSeconds(writing=writing_seconds),
         )
         self._progress(self._now)
