@@ -19,7 +19,8 @@ from nucleate.core import Frame, NucleiColumns
 from nucleate.core.geometry import mask_geometry
 from nucleate.export import read_nuclei
 from nucleate.inference.segmenter import OutlineSegmenter
-from nucleate.inference.tiling import TilingSettings, plan_spans
+from nucleate.inference.tiling import TilingSettings
+from nucleate.inference.whole_slide import plan_slide, slide_magnification
 from nucleate.models.star_convex.onnx_engine import EngineSettings
 from nucleate.slides import Region, open_slide
 from tests.slides.slide_files import write_pyramid
@@ -63,7 +64,7 @@ def in_one_tile(scene: Scene) -> Outlines:
     with open_slide(scene.slide) as slide:
         assert slide.info.mpp is not None
         assert model.card.working_mpp is not None
-        factor = slide.info.mpp / model.card.working_mpp
+        factor = slide_magnification(slide.info.mpp / model.card.working_mpp)
         pixels = slide.read((0, 0, scene.side_px, scene.side_px))
     side_px = round(scene.side_px * factor)
     magnified = np.asarray(cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_CUBIC), np.uint8)
@@ -106,10 +107,17 @@ def check_seamless(scene: Scene, folder: Path) -> None:
     assert f1 > 0.99
     assert abs(len(outlines) - len(whole)) <= max(1, 0.005 * len(whole))
     with open_slide(scene.slide) as slide:
-        width_px, mpp = slide.info.frame.width_px, slide.info.mpp
-    spans = plan_spans(width_px, TilingSettings(tile_px=scene.tile_px), (mpp or 0) / 0.25)
+        mpp = slide.info.mpp
+        plan = plan_slide(
+            slide.info.frame,
+            TilingSettings(tile_px=scene.tile_px),
+            magnification=slide_magnification((mpp or 0) / 0.25),
+            holds_tissue=lambda _: True,
+        )
+    tiles = [tile for block in plan.blocks for tile in block.tiles]
     lengths = vertical_edges_px(outlines)
-    places = {round(side) for span in spans for side in (span.start, span.owned_from, span.stop) if np.isfinite(side)}
+    sides = [x for tile in tiles for x in (*tile.window_xyxy[::2], *tile.owned_xyxy[::2])]
+    places = {round(x) for x in sides if np.isfinite(x)}
     seams = [x for x in places if 60 < x < scene.side_px - 60]
     assert seams
     usual = np.mean([lengths.get(x, 0.0) for x in range(20, scene.side_px - 60)])
@@ -120,7 +128,7 @@ def check_seamless(scene: Scene, folder: Path) -> None:
 def test_drawn_slide_in_tiles_equals_one_tile(tmp_path: Path) -> None:
     drawn = draw_he(seed=3, height_px=700, width_px=700, nuclei=260, diameter_px=(16.0, 26.0)).image_rgb
     slide = write_pyramid(tmp_path / "drawn.tif", drawn, resolution=(40_000, 40_000))
-    check_seamless(Scene(slide=slide, side_px=620, tile_px=256), tmp_path / "out")
+    check_seamless(Scene(slide=slide, side_px=608, tile_px=256), tmp_path / "out")
 
 
 @pytest.mark.slow
@@ -128,4 +136,4 @@ def test_drawn_slide_in_tiles_equals_one_tile(tmp_path: Path) -> None:
 @pytest.mark.shared_data
 def test_sample_slide_in_tiles_equals_one_tile_of_3000_px(tmp_path: Path, shared_data: Path) -> None:
     slide = shared_data / "wsi" / "CMU-1-Small-Region.svs"
-    check_seamless(Scene(slide=slide, side_px=1503, tile_px=1024), tmp_path / "out")
+    check_seamless(Scene(slide=slide, side_px=1504, tile_px=1024), tmp_path / "out")

@@ -32,6 +32,7 @@ from nucleate.inference.whole_slide import (
     SlideRun,
     plan_slide,
     segment_slide,
+    slide_magnification,
 )
 from nucleate.slides import (
     RegionIndex,
@@ -83,7 +84,7 @@ def prepare_slide(model: LoadedModel, slide: SlideReader, request: SlideRequest)
     plan = plan_slide(
         scale.of(slide.info.frame),
         request.inference.tiling,
-        magnification=scale.scale.magnification,
+        magnification=slide_magnification(scale.scale.magnification),
         holds_tissue=holds_tissue,
     )
     if not plan.blocks:

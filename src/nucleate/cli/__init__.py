@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -67,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; results go to stdout, errors to stderr (see `main`)."""
+    # Damaged files are told in a line of our own.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     app = build_app()
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:

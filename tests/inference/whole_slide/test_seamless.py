@@ -69,8 +69,8 @@ def test_tiled_equals_untiled(seed: int, height_px: int, width_px: int, block_ti
 @pytest.mark.parametrize("magnification", [0.5, 2.0])
 def test_nuclei_are_in_level_0_pixels_whatever_the_scale(tmp_path: Path, magnification: float) -> None:
     discs: list[Disc] = [(60.0, 60.0, 12.0), (130.0, 64.0, 10.0), (128.0, 128.0, 12.0)]
-    slide = ArraySlide(draw_discs(200, 220, discs))
-    tiling = TilingSettings(tile_px=round(80 * magnification), overlap_px=round(36 * magnification))
+    slide = ArraySlide(draw_discs(400, 420, discs))
+    tiling = TilingSettings(tile_px=64, overlap_px=32)
     plan = plan_of(slide, tiling=tiling, magnification=magnification)
     assert plan.tiles > 4
     nuclei = nuclei_of(segment_drawn(slide, tmp_path, segmenter=OutlineInkSegmenter(), plan=plan, tiling=tiling))

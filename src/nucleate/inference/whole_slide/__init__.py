@@ -12,7 +12,7 @@ from nucleate.inference.whole_slide.folder import (
     finished_blocks,
 )
 from nucleate.inference.whole_slide.outcome import SlideResult, slides_table
-from nucleate.inference.whole_slide.plan import Block, SlidePlan, SlideTile, plan_slide
+from nucleate.inference.whole_slide.plan import Block, SlidePlan, SlideTile, plan_slide, slide_magnification
 from nucleate.inference.whole_slide.run import SlideOutcome, SlideProgress, SlideRun, segment_slide
 from nucleate.inference.whole_slide.work import TimedTile, WorkSettings, time_tile
 
@@ -35,6 +35,7 @@ __all__ = [
     "finished_blocks",
     "plan_slide",
     "segment_slide",
+    "slide_magnification",
     "slides_table",
     "time_tile",
 ]

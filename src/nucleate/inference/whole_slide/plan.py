@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 from nucleate.core import Frame
 from nucleate.errors import ConfigError
-from nucleate.inference.tiling import Span, TilingSettings, plan_spans
+from nucleate.inference.tiling import WHOLE_UP_TO, Span, TilingSettings
 
 Window = tuple[int, int, int, int]
 Region = tuple[float, float, float, float]
 
 # 16 tiles are some seconds of work: what a kill costs.
 BLOCK_TILES = 4
+# Strides of the networks divide it: tiles that begin at its multiples see a nucleus in the same phase. Shifted by less,
+# the network in the package answers differently enough that one small nucleus in twelve loses its match.
+CELL_PX = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,7 @@ def plan_slide(
     Args:
         frame: level 0.
         tiling: in magnified pixels; needs a tile size.
-        magnification: what level-0 pixels are magnified by.
+        magnification: what level-0 pixels are magnified by; from `slide_magnification`.
         holds_tissue: asked for the window that each tile sees.
         block_tiles: tiles a side of a block.
 
@@ -115,8 +118,8 @@ def plan_slide(
     """
     if tiling.tile_px is None:
         raise ConfigError("the model says no tile size, so it can't take a slide; give --tile-px")
-    rows = plan_spans(frame.height_px, tiling, magnification)
-    columns = plan_spans(frame.width_px, tiling, magnification)
+    rows = _spans(frame.height_px, tiling, magnification)
+    columns = _spans(frame.width_px, tiling, magnification)
     blocks_across = math.ceil(len(columns) / block_tiles)
     blocks = []
     for top, left in itertools.product(range(0, len(rows), block_tiles), range(0, len(columns), block_tiles)):
@@ -135,6 +138,35 @@ def plan_slide(
         blocks=tuple(blocks),
         row_starts_px=tuple(rows[top].start for top in range(0, len(rows), block_tiles)),
     )
+
+
+def slide_magnification(wanted: float) -> float:
+    """Return the factor next to `wanted` at which `CELL_PX` pixels of the network are whole level-0 pixels.
+
+    It differs by 1.6 % at most where slides are taken as they are, by 3 % at twice their size: less than nuclei do.
+    """
+    return CELL_PX / max(1, round(CELL_PX / wanted))
+
+
+def _spans(length_px: int, tiling: TilingSettings, magnification: float) -> list[Span]:
+    """Return the tiles along a side; all begin at multiples of a cell, the last ends with the slide."""
+    assert tiling.tile_px is not None
+    if length_px * magnification <= WHOLE_UP_TO * tiling.tile_px:
+        return [Span(start=0, stop=length_px, owned_from=-math.inf, owned_to=math.inf)]
+    cell_px = max(1, round(CELL_PX / magnification))
+    cells = max(2, tiling.tile_px // CELL_PX)
+    overlap = min(math.ceil(tiling.overlap_px / CELL_PX), cells // 2)
+    tile_px, step_px = cells * cell_px, (cells - overlap) * cell_px
+    last = math.ceil((length_px - tile_px) / cell_px) * cell_px
+    starts = [*range(0, last, step_px), last]
+    stops = [min(start + tile_px, length_px) for start in starts]
+    # Half of the shared strip each, so the owned parts never overlap.
+    seams = [(stop + start) / 2 for stop, start in zip(stops[:-1], starts[1:], strict=True)]
+    edges = [-math.inf, *seams, math.inf]
+    return [
+        Span(start=start, stop=stop, owned_from=edges[index], owned_to=edges[index + 1])
+        for index, (start, stop) in enumerate(zip(starts, stops, strict=True))
+    ]
 
 
 def _tile(rows: Sequence[Span], columns: Sequence[Span], row: int, column: int) -> SlideTile:

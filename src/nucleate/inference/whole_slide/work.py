@@ -188,12 +188,15 @@ def _answers(
     readable = [(item.tile, item.pixels_rgb) for item in batch if item.pixels_rgb is not None]
     images = [_for_network(pixels_rgb, tile, plan.magnification, settings) for tile, pixels_rgb in readable]
     frames = [tile.frame for tile, _ in readable]
-    if not images:
-        return []
-    if isinstance(segmenter, OutlineSegmenter):
-        answers = segmenter.segment_into(images, frames)
-    else:
-        answers = segmenter.segment(images)
+    answers: list[Instances] = []
+    # Tiles at the slide's far sides are smaller; images of one size go together, so that nothing is padded.
+    for _, places in itertools.groupby(range(len(images)), key=lambda place: images[place].shape):
+        chosen = list(places)
+        same_size = [images[place] for place in chosen]
+        if isinstance(segmenter, OutlineSegmenter):
+            answers += segmenter.segment_into(same_size, [frames[place] for place in chosen])
+        else:
+            answers += segmenter.segment(same_size)
     return [
         (tile, pixels_rgb, in_frame(instances.above(settings.score_threshold), tile.frame))
         for (tile, pixels_rgb), instances in zip(readable, answers, strict=True)
