@@ -11,7 +11,7 @@ import geopandas
 import pytest
 
 import nucleate
-from nucleate.api.export import ExportFormat, ExportReport
+from nucleate.api.export import ExportReport, SlideFormat
 from nucleate.cli import run
 from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.export import NucleiTableWriter, read_slide_csv, read_slide_geojson, read_slide_labels
@@ -19,11 +19,11 @@ from nucleate.export.nuclei_table import ROWS_A_GROUP
 from tests.export.slide.drawn_table import blob_table
 from tests.tables import drawn_nuclei, table_info, write_table
 
-FORMATS = [name for name in get_args(ExportFormat) if name not in ("spatialdata", "qupath-script")]
+FORMATS = [name for name in get_args(SlideFormat) if name not in ("spatialdata", "qupath-script")]
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_every_format_is_a_command(to: ExportFormat, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_format_is_a_command(to: SlideFormat, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = blob_table(tmp_path).path.parent
     target = tmp_path / "new" / f"a.{to}"
     assert run(["export", str(results), "--to", to, "--output", str(target)]) == 0
@@ -32,7 +32,7 @@ def test_every_format_is_a_command(to: ExportFormat, tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_cells_in_every_format(to: ExportFormat, tmp_path: Path) -> None:
+def test_cells_in_every_format(to: SlideFormat, tmp_path: Path) -> None:
     table = blob_table(tmp_path)
     plain, grown = tmp_path / f"a.{to}", tmp_path / f"b.{to}"
     nucleate.export_results(table.path, to=to, output=plain)

@@ -48,7 +48,8 @@ class SegmentSettings:
         precision: of a network that runs without torch: auto takes bf16 where the processor has units for it.
         threads: of such a network; 0 takes all cores.
         streams: of such a network, computed side by side; 1 is fastest where images come one at a time.
-        overlap_px: shared strip of the tiles that large images are cut into, in magnified pixels.
+        overlap_px: shared strip of the tiles that large images are cut into, in magnified pixels; unset takes 128 for
+            images, 256 for slides.
         batch_images: images or tiles of one size that go through the network together.
         fresh: start anew in an output folder that holds results.
     """
@@ -61,12 +62,15 @@ class SegmentSettings:
     precision: Precision = "auto"
     threads: int = 0
     streams: int = 1
-    overlap_px: int = 128
+    overlap_px: int | None = None
     batch_images: int = 4
     fresh: bool = False
 
 
 DEFAULT_SETTINGS = SegmentSettings()
+_IMAGE_OVERLAP_PX = 128
+# The network sees beyond a nucleus: nearer to a tile's side it answers as nowhere else, and a slide has many sides.
+_SLIDE_OVERLAP_PX = 256
 
 
 def segment(
@@ -135,7 +139,7 @@ def segment_with(
     settings: SegmentSettings = DEFAULT_SETTINGS,
 ) -> Segmentation:
     """Find the nuclei of collected images with a loaded model (see `segment`)."""
-    request, inference = _scale_request(settings), _inference(model, settings)
+    request, inference = _scale_request(settings), _inference(model, settings, _IMAGE_OVERLAP_PX)
     intake = Intake(model=model, images=images, request=request)
     if output is None:
         return segment_in_memory(intake, inference)
@@ -151,7 +155,7 @@ def slide_request(model: LoadedModel, settings: SegmentSettings, slides: WholeSl
     """Return what a call wants of each of its slides."""
     return SlideRequest(
         scale=_scale_request(settings),
-        inference=_inference(model, settings),
+        inference=_inference(model, settings, _SLIDE_OVERLAP_PX),
         memory_gib=slides.memory,
         apply_colour_profile=slides.colour_profile,
         fresh=settings.fresh,
@@ -164,13 +168,15 @@ def _scale_request(settings: SegmentSettings) -> ScaleRequest:
     return ScaleRequest(diameter_px=settings.diameter, mpp=settings.mpp, magnification=settings.magnification)
 
 
-def _inference(model: LoadedModel, settings: SegmentSettings) -> InferenceSettings:
+def _inference(model: LoadedModel, settings: SegmentSettings, overlap_px: int) -> InferenceSettings:
     known = known_scale(model.card, _scale_request(settings))
+    if settings.overlap_px is not None:
+        overlap_px = settings.overlap_px
     return InferenceSettings(
         score_threshold=model.card.score_threshold if settings.score is None else settings.score,
         magnification=1.0 if known is None else known.magnification,
         stain=model.card.stain,
-        tiling=TilingSettings(tile_px=model.card.tile_px, overlap_px=settings.overlap_px),
+        tiling=TilingSettings(tile_px=model.card.tile_px, overlap_px=overlap_px),
         batch_images=settings.batch_images,
     )
 
