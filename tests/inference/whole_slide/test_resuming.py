@@ -124,14 +124,25 @@ def test_unreadable_tiles_are_told_and_left_out(tmp_path: Path) -> None:
         segment_drawn(ArraySlide(picture, broken=[(0, 0, 300, 300)]), tmp_path / "all")
 
 
+def blocks_done(folder: Path) -> int:
+    count = finished_blocks(folder)
+    return 0 if count is None else count.finished
+
+
 def run_killed(slide: Path, folder: Path, *, kills: int, most_seconds: float) -> list[int]:
-    """Run `killed_run` and kill it at seeded moments, then let it end; return the blocks that each call found done."""
+    """Run `killed_run` and kill it at seeded moments, then let it end; return the blocks that each call found done.
+
+    Every other kill waits until a block more is done, however slow the machine is.
+    """
     rng = random.Random(1)
     command = [sys.executable, "-m", "tests.inference.whole_slide.killed_run", str(slide), str(folder)]
-    for _ in range(kills):
+    for kill in range(kills):
+        before = blocks_done(folder)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout is not None
         process.stdout.readline()
+        while kill % 2 and blocks_done(folder) <= before and process.poll() is None:
+            time.sleep(0.02)
         time.sleep(rng.uniform(0.0, most_seconds))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
