@@ -161,3 +161,9 @@ def test_the_accurate_answer_is_near_the_plain_one() -> None:
     plain = segment(drawing.image_rgb, settings=settings)
     accurate = segment(drawing.image_rgb, settings=replace(settings, accurate=True))
     assert accurate.nuclei == pytest.approx(plain.nuclei, abs=3)
+
+
+def test_model_in_the_box_says_nothing_of_the_machine_it_was_made_on() -> None:
+    content = (model_folder("nucleate-he") / "model.onnx").read_bytes()
+    assert b"stack_trace" not in content
+    assert b".py" not in content

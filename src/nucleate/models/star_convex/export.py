@@ -74,6 +74,7 @@ def export_onnx(network: StarConvexNetwork, path: Path) -> None:
     assert program is not None
     model = program.model_proto
     _store_as_float16(model, onnx)
+    _forget_where_it_was_made(model)
     onnx.checker.check_model(model)
     content = io.BytesIO()
     onnx.save_model(model, content)
@@ -93,3 +94,14 @@ def _store_as_float16(model, onnx) -> None:  # type: ignore[no-untyped-def] # on
         casts.append(onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT))
     for node in reversed(casts):
         model.graph.node.insert(0, node)
+
+
+def _forget_where_it_was_made(model) -> None:  # type: ignore[no-untyped-def] # onnx's own class
+    """Take the source lines and paths of this machine out of a file that others get."""
+    for each in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del each.metadata_props[:]
+        each.doc_string = ""
+    for function in model.functions:
+        for each in (function, *function.node, *function.value_info):
+            del each.metadata_props[:]
+            each.doc_string = ""
