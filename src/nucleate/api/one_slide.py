@@ -7,9 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from nucleate.api.loading import LoadedModel
 from nucleate.api.regions import write_regions
 from nucleate.api.slide_facts import decisive_settings, run_facts
@@ -37,7 +34,6 @@ from nucleate.inference.whole_slide import (
 from nucleate.slides import (
     RegionIndex,
     SlideReader,
-    SlideSettings,
     Tissue,
     find_tissue,
     open_slide,
@@ -55,10 +51,6 @@ class PreparedSlide:
     scale: SlideScale
     plan: SlidePlan
 
-    def inside(self, points_xy: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which of (N, 2) level-0 points lie where nuclei were asked for."""
-        return np.ones(len(points_xy), np.bool_) if self.roi is None else self.roi.contains(points_xy)
-
 
 def result_folder(output: Path, name: str) -> Path:
     """Return where a slide's results are."""
@@ -74,7 +66,7 @@ def prepare_slide(model: LoadedModel, slide: SlideReader, request: SlideRequest)
     """
     tissue = find_tissue(slide)
     if not tissue.mask.any():
-        raise DataError("no tissue found: see `nucleate segment --dry-run` for its picture", path=slide.info.path)
+        raise DataError("no tissue found on the slide", path=slide.info.path)
     scale = slide_scale(model, slide, tissue, request.scale)
     roi = RegionIndex(request.roi) if request.roi else None
 
@@ -109,9 +101,8 @@ def run_slide(
     """
     started = time.perf_counter()
     work = request.work
-    opening = SlideSettings(mpp=request.scale.mpp, apply_colour_profile=request.apply_colour_profile)
     settings = decisive_settings(model, path, request)
-    with open_slide(path, settings=opening) as slide, folder_lock(folder):
+    with open_slide(path, settings=request.opening) as slide, folder_lock(folder):
         results = SlideFolder(folder, settings, fresh=request.fresh)
         if results.is_finished:
             if request.regions is not None:
@@ -139,7 +130,7 @@ def run_slide(
                 model=model.card.name,
                 measurement_names=(),
             ),
-            inside=prepared.inside if request.roi else None,
+            inside=None if prepared.roi is None else prepared.roi.contains,
         )
         outcome = segment_slide(model.segmenter, slide, results, run, progress=progress)
         notes = (*describe_scales([prepared.scale.scale]), *_unreadable(outcome))

@@ -15,8 +15,8 @@ from nucleate.errors import FolderInUseError, NucleateError
 from nucleate.export import count_nuclei
 from nucleate.files import folder_lock, write_bytes
 from nucleate.inference import ImageInput, InputFailure
-from nucleate.inference.whole_slide import SUMMARY_NAME, TABLE_NAME, SlideResult, finished_blocks, time_tile
-from nucleate.slides import SlideSettings, open_slide, tissue_picture
+from nucleate.inference.whole_slide import TABLE_NAME, SlideResult, finished_blocks, is_finished, time_tile
+from nucleate.slides import open_slide, tissue_picture
 
 # Outline, measurements and box of a nucleus in the table and, before, in its block.
 _BYTES_A_NUCLEUS = 1_500
@@ -38,9 +38,8 @@ def plan_slides(
     for item in slides:
         assert item.path is not None
         folder = result_folder(output or Path(), item.name)
-        settings = SlideSettings(mpp=request.scale.mpp, apply_colour_profile=request.apply_colour_profile)
         try:
-            with open_slide(item.path, settings=settings) as slide:
+            with open_slide(item.path, settings=request.opening) as slide:
                 prepared = prepare_slide(model, slide, request)
                 if output is not None:
                     write_bytes(folder / "tissue.png", tissue_picture(prepared.tissue))
@@ -86,7 +85,7 @@ def slides_status(slides: Sequence[ImageInput], output: Path) -> SlidesOutcome:
 def _status(name: str, folder: Path) -> SlideResult:
     if not folder.is_dir():
         return SlideResult(name=name, folder=folder, state="not begun")
-    if (folder / SUMMARY_NAME).is_file() and (folder / TABLE_NAME).is_file():
+    if is_finished(folder):
         return SlideResult(name=name, folder=folder, state="finished", nuclei=count_nuclei(folder / TABLE_NAME))
     blocks = finished_blocks(folder)
     notes = (f"{blocks.finished:,} of {blocks.in_all:,} blocks",) if blocks is not None else ()

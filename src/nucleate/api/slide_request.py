@@ -11,7 +11,7 @@ from nucleate.errors import ConfigError
 from nucleate.inference import InferenceSettings
 from nucleate.inference.whole_slide import WorkSettings
 from nucleate.measurement import StainSettings
-from nucleate.slides import Region
+from nucleate.slides import Region, SlideSettings
 
 # Process, network and a row of blocks; each tile under way holds its pixels and what becomes of them.
 BASE_GIB = 1.0
@@ -40,6 +40,11 @@ class SlideRequest:
     fresh: bool
     roi: tuple[Region, ...] = ()
     regions: Path | None = None
+
+    @property
+    def opening(self) -> SlideSettings:
+        """Return how slides are opened."""
+        return SlideSettings(mpp=self.scale.mpp, apply_colour_profile=self.apply_colour_profile)
 
     @property
     def work(self) -> WorkSettings:

@@ -10,6 +10,7 @@ from nucleate.inference.whole_slide.folder import (
     StageSeconds,
     UnreadableTile,
     finished_blocks,
+    is_finished,
 )
 from nucleate.inference.whole_slide.outcome import SlideResult, slides_table
 from nucleate.inference.whole_slide.plan import Block, SlidePlan, SlideTile, plan_slide, slide_magnification
@@ -33,6 +34,7 @@ __all__ = [
     "UnreadableTile",
     "WorkSettings",
     "finished_blocks",
+    "is_finished",
     "plan_slide",
     "segment_slide",
     "slide_magnification",

@@ -82,6 +82,11 @@ class BlockCount:
     in_all: int
 
 
+def is_finished(folder: Path) -> bool:
+    """Return whether a slide's tables are there; the summary is written last."""
+    return (folder / SUMMARY_NAME).is_file() and (folder / TABLE_NAME).is_file()
+
+
 def finished_blocks(folder: Path) -> BlockCount | None:
     """Return how far a slide is by its journal; None where none was begun. Needs no lock."""
     try:
@@ -119,8 +124,8 @@ class SlideFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Return whether the tables are there; the summary is written last."""
-        return (self.folder / SUMMARY_NAME).is_file() and (self.folder / TABLE_NAME).is_file()
+        """Return whether nothing is left to do."""
+        return is_finished(self.folder)
 
     @property
     def finished_blocks(self) -> Mapping[int, FinishedBlock]:

@@ -59,8 +59,7 @@ class SlideOutcome:
         tiles: segmented, those of earlier calls included.
         kept_blocks: that earlier calls had finished.
         unreadable: tiles that could not be decoded.
-        seconds: of each stage, those of earlier calls included.
-        wall_seconds: of this call: segmenting, then assembling.
+        seconds: of each stage, those of earlier calls included but for their writing.
     """
 
     table: Path
@@ -69,7 +68,6 @@ class SlideOutcome:
     kept_blocks: int
     unreadable: tuple[UnreadableTile, ...]
     seconds: StageSeconds
-    wall_seconds: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +105,18 @@ def segment_slide(
         ResultsError: the disk is full or not writable; finished blocks are kept.
         DataError: no tile of the slide can be read.
     """
-    started = time.perf_counter()
     block_info = replace(run.info, measurement_names=tuple(column.name for column in NUCLEUS_COLUMNS))
     kept = dict(folder.finished_blocks)
     missing = [block for block in run.plan.blocks if block.number not in kept]
     folder.begin(len(run.plan.blocks), run.plan.tiles)
     report = _Reporter(run.plan, kept, progress)
+    writing_seconds = StageSeconds()
     for finished, found in segment_blocks(segmenter, slide, run.plan, missing, run.work):
         writing = time.perf_counter()
         folder.save(finished, found, block_info)
-        report(finished, writing_seconds=time.perf_counter() - writing)
-    segmented = time.perf_counter()
+        written = StageSeconds(writing=time.perf_counter() - writing)
+        writing_seconds += written
+        report(finished, written)
     finished_blocks = tuple(folder.finished_blocks[block.number] for block in run.plan.blocks)
     unreadable = tuple(tile for block in finished_blocks for tile in block.unreadable)
     if run.plan.tiles and len(unreadable) == run.plan.tiles:
@@ -130,8 +129,7 @@ def segment_slide(
         tiles=run.plan.tiles,
         kept_blocks=len(kept),
         unreadable=unreadable,
-        seconds=sum((block.seconds for block in finished_blocks), StageSeconds()),
-        wall_seconds=(segmented - started, time.perf_counter() - segmented),
+        seconds=sum((block.seconds for block in finished_blocks), writing_seconds),
     )
 
 
@@ -171,12 +169,12 @@ class _Reporter:
         )
         progress(self._now)
 
-    def __call__(self, block: FinishedBlock, writing_seconds: float) -> None:
+    def __call__(self, block: FinishedBlock, written: StageSeconds) -> None:
         self._now = replace(
             self._now,
             tiles=self._now.tiles + block.tiles,
             nuclei=self._now.nuclei + block.owned,
             mm2=None if self._now.mm2 is None else self._now.mm2 + (self._mm2[block.block] or 0.0),
-            seconds=self._now.seconds + block.seconds + StageSeconds(writing=writing_seconds),
+            seconds=self._now.seconds + block.seconds + written,
         )
         self._progress(self._now)
