@@ -29,7 +29,7 @@ def perfect_maps(labels: NDArray[np.int32], *, shrunk_by: int = 1) -> DenseMaps:
         depth=np.where(inside, depth, 0).astype(np.float32),
         inside=covered.astype(np.float32),
         quality=np.ones(inside.shape, np.float32),
-        distances_px=distances,
+        log_distances=np.log(distances),
     )
 
 

@@ -27,7 +27,8 @@ class _Lopsided:
         for image_rgb in images_rgb:
             cells = np.zeros((image_rgb.shape[0] // 2, image_rgb.shape[1] // 2), np.float32)
             cells[:, : cells.shape[1] // 2] = 1
-            maps.append(DenseMaps(depth=cells, inside=cells, quality=cells, distances_px=np.stack([cells] * 4)))
+            log_distances = np.stack([np.log(np.maximum(cells, 1e-6))] * 4)
+            maps.append(DenseMaps(depth=cells, inside=cells, quality=cells, log_distances=log_distances))
         return maps
 
 
@@ -40,14 +41,14 @@ def test_an_engine_that_treats_all_directions_alike_is_its_own_average() -> None
     assert np.count_nonzero(deep) > 50
     # Cells' centres are pixels' corners: rays along rows, columns and diagonals run between two pixels.
     clear = np.arange(32) % 4 != 0
-    assert np.abs(averaged.distances_px - alone.distances_px)[clear][:, deep].max() < 0.1
+    assert np.abs(np.exp(averaged.log_distances) - np.exp(alone.log_distances))[clear][:, deep].max() < 0.1
 
 
 def test_what_one_view_in_eight_sees_counts_an_eighth() -> None:
     averaged = AveragedEngine(engine=_Lopsided()).run(np.zeros((1, 64, 64, 3), np.uint8))[0]
     # Each of the eight views shows another half, twice each of the four.
     assert np.allclose(averaged.depth, 0.5)
-    assert np.allclose(averaged.distances_px, 0.5)
+    assert np.allclose(np.exp(averaged.log_distances), 0.5)
 
 
 def test_its_fingerprint_is_not_the_plain_engines() -> None:

@@ -72,9 +72,9 @@ def test_the_vote_mends_a_winner_with_bad_rays() -> None:
     labels = ellipses(64, 1, radius_px=(12, 14), seed=8)
     maps = perfect_maps(labels)
     row, column = np.unravel_index(int(np.argmax(maps.depth)), maps.depth.shape)
-    distances = maps.distances_px.copy()
-    distances[::2, row, column] *= 0.6
-    spoilt = replace(maps, distances_px=distances)
+    log_distances = maps.log_distances.copy()
+    log_distances[::2, row, column] += np.log(0.6)
+    spoilt = replace(maps, log_distances=log_distances)
     alone = best_ious(labels, decode(spoilt, frame_of(labels), DecodingSettings(voters=1, filling=None)))
     agreed = best_ious(labels, decode(spoilt, frame_of(labels), DecodingSettings(voters=12, filling=None)))
     assert alone[0] < 0.85 < 0.9 < agreed[0]

@@ -10,11 +10,12 @@ import torch
 
 from nucleate.errors import CheckpointError, ConfigError
 from nucleate.models.efficientnet_lite0 import load_imagenet_weights
+from nucleate.models.star_convex.deployed import DeployedNetwork
 from nucleate.models.star_convex.export import export_onnx
 from nucleate.models.star_convex.losses import StarConvexTargets, star_convex_losses
 from nucleate.models.star_convex.network import StarConvexMaps, StarConvexNetwork
 from nucleate.models.star_convex.onnx_engine import EngineSettings, OnnxEngine
-from nucleate.models.star_convex.rays import RAYS
+from nucleate.models.star_convex.rays import LOG_DISTANCE_BOUNDS, RAYS
 from nucleate.models.star_convex.torch_engine import TorchEngine
 
 
@@ -24,6 +25,15 @@ def network() -> StarConvexNetwork:
     made = StarConvexNetwork((16, 16, 8, 8)).eval()
     load_imagenet_weights(made.encoder)
     torch.nn.init.normal_(made.head.weight, std=0.2)
+    # Statistics and factors of a trained network differ from what they start as.
+    for norm in made.decoder.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+            torch.nn.init.normal_(norm.bias, std=0.3)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            norm.running_mean.normal_(std=0.3)
+            norm.running_var.uniform_(0.5, 2)
     return made
 
 
@@ -50,7 +60,30 @@ def test_the_export_answers_as_torch_does(network: StarConvexNetwork, exported: 
         # Weights are stored with 11 bits.
         assert np.allclose(one.depth, other.depth, atol=0.01)
         assert np.allclose(one.quality, other.quality, atol=0.01)
-        assert np.allclose(one.distances_px, other.distances_px, rtol=0.02)
+        assert np.allclose(one.log_distances, other.log_distances.clip(*LOG_DISTANCE_BOUNDS), atol=0.02)
+
+
+@torch.inference_mode()
+def test_the_deployed_network_answers_as_the_trained_one(network: StarConvexNetwork) -> None:
+    images = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (2, 96, 64, 3)).astype(np.uint8))
+    maps = network(images.permute(0, 3, 1, 2).float())
+    shares, log_distances = DeployedNetwork(network)(images)
+    expected = torch.stack([maps.depth, maps.inside, maps.quality], dim=1).sigmoid()
+    assert expected.std() > 0.05
+    torch.testing.assert_close(shares, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(log_distances.clamp(*LOG_DISTANCE_BOUNDS), maps.log_distances, atol=1e-4, rtol=1e-4)
+
+
+def test_an_export_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    kind = onnx.TensorProto.FLOAT
+    ends = [onnx.helper.make_tensor_value_info(name, kind, [1, 3, 4, 4]) for name in ("images_rgb", "maps")]
+    node = onnx.helper.make_node("Identity", ["images_rgb"], ["maps"])
+    graph = onnx.helper.make_graph([node], "earlier", ends[:1], ends[1:])
+    path = tmp_path / "model.onnx"
+    onnx.save_model(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), path)
+    with pytest.raises(CheckpointError, match="nucleate convert"):
+        OnnxEngine.load(path)
 
 
 def test_onnxruntime_answers_where_openvino_is_missing(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +99,7 @@ def test_onnxruntime_answers_where_openvino_is_missing(exported: Path, monkeypat
     monkeypatch.setattr(builtins, "__import__", without_openvino)
     engine = OnnxEngine.load(exported)
     assert (engine.library, engine.precision) == ("onnxruntime", "fp32")
-    assert np.allclose(engine.run(images)[0].distances_px, expected.distances_px, rtol=1e-3)
+    assert np.allclose(engine.run(images)[0].log_distances, expected.log_distances, atol=1e-3)
     with pytest.raises(ConfigError, match="OpenVINO"):
         OnnxEngine.load(exported, EngineSettings(precision="bf16"))
 

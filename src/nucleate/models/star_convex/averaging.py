@@ -44,7 +44,7 @@ class AveragedEngine:
             depth=mean(lambda view, maps: view.back(maps.depth)),
             inside=mean(lambda view, maps: view.back(maps.inside)),
             quality=mean(lambda view, maps: view.back(maps.quality)),
-            distances_px=mean(lambda view, maps: view.rays_back(maps.distances_px)),
+            log_distances=np.log(mean(lambda view, maps: view.rays_back(np.exp(maps.log_distances)))),
         )
 
 

@@ -12,7 +12,7 @@ from nucleate.core import Frame, Instances
 from nucleate.errors import ConfigError
 from nucleate.models.star_convex.filling import FillingSettings, fill
 from nucleate.models.star_convex.polygons import StarPolygons, shared_pixels
-from nucleate.models.star_convex.rays import GRID_PX, cell_centres_xy
+from nucleate.models.star_convex.rays import GRID_PX, LOG_DISTANCE_BOUNDS, cell_centres_xy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +52,18 @@ class DenseMaps:
         depth: (h, w) float32 in [0, 1], distance to the outline relative to the nucleus' deepest point.
         inside: (h, w) float32 in [0, 1], probability of lying in a nucleus.
         quality: (h, w) float32 in [0, 1], expected IoU of the cell's outline.
-        distances_px: (R, h, w) float32, to the outline along the rays.
+        log_distances: (R, h, w) float32, natural logarithms of the distances to the outline along the rays, in pixels
+            of the network's input; a logarithm, since nuclei are few and the exponentials of all cells take long.
     """
 
     depth: NDArray[np.float32]
     inside: NDArray[np.float32]
     quality: NDArray[np.float32]
-    distances_px: NDArray[np.float32]
+    log_distances: NDArray[np.float32]
+
+    def distances_px(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the (n, R) distances of n cells to their outlines, in pixels of the network's input."""
+        return np.exp(np.clip(self.log_distances[:, rows, columns].T, *LOG_DISTANCE_BOUNDS), dtype=np.float32)
 
 
 def decode(
@@ -105,7 +110,7 @@ def _polygons_at(maps: DenseMaps, rows: NDArray[np.int64], columns: NDArray[np.i
     centres = cell_centres_xy(*maps.depth.shape)[rows, columns]
     return StarPolygons(
         centres_xy=centres.astype(np.float32),
-        distances_px=np.ascontiguousarray(maps.distances_px[:, rows, columns].T, np.float32),
+        distances_px=np.ascontiguousarray(maps.distances_px(rows, columns)),
     )
 
 

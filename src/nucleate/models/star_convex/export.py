@@ -1,4 +1,4 @@
-"""The star-convex network as an ONNX file: uint8 images in, probabilities and distances out, weights in float16."""
+"""The star-convex network as an ONNX file: uint8 images in, shares and distances out, weights in float16."""
 
 from __future__ import annotations
 
@@ -8,34 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from nucleate.errors import MissingExtraError
 from nucleate.files import write_bytes
+from nucleate.models.star_convex.deployed import DeployedNetwork
 from nucleate.models.star_convex.network import StarConvexNetwork
 
-INPUT_NAME, OUTPUT_NAME = "images_rgb", "maps"
+INPUT_NAME, OUTPUT_NAMES = "images_rgb", ("shares", "log_distances")
 _OPSET = 18
 _LARGE = 16
 """Tensors of fewer elements stay float32: they cost nothing."""
 
 
-class _Exported(nn.Module):
-    def __init__(self, network: StarConvexNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images_rgb: Tensor) -> Tensor:
-        maps = self.network(images_rgb.permute(0, 3, 1, 2).float())
-        shares = torch.stack([maps.depth, maps.inside, maps.quality], dim=1).sigmoid()
-        return torch.cat([shares, maps.log_distances.exp()], dim=1)
-
-
 def export_onnx(network: StarConvexNetwork, path: Path) -> None:
     """Write the network as ONNX.
 
-    The graph takes `images_rgb`, (N, H, W, 3) uint8 with sides that are multiples of 32, and answers `maps`,
-    (N, 3 + 32, H / 2, W / 2) float32: depth, inside, quality, each from 0 to 1, and the distances in input pixels.
+    The graph takes `images_rgb`, (N, H, W, 3) uint8 with sides that are multiples of 32, and answers `shares`,
+    (N, 3, H / 2, W / 2) float32: depth, inside and quality, each from 0 to 1; and `log_distances`,
+    (N, 32, H / 2, W / 2) float32: the natural logarithms of the distances in input pixels.
 
     Args:
         network: in any mode; it is exported in `eval()` mode, in float32 on the CPU.
@@ -59,10 +49,10 @@ def export_onnx(network: StarConvexNetwork, path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                _Exported(network),
+                DeployedNetwork(network),
                 (example,),
                 input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
+                output_names=list(OUTPUT_NAMES),
                 opset_version=_OPSET,
                 dynamo=True,
                 dynamic_shapes={"images_rgb": {0: side, 1: side, 2: side}},

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nucleate.models.efficientnet_lite0 import PIXEL_MEAN, PIXEL_STD, EfficientNetLite0
-from nucleate.models.star_convex.rays import RAYS
+from nucleate.models.star_convex.rays import LOG_DISTANCE_BOUNDS, RAYS
 
 SIDE_MULTIPLE_PX = 32
-_LOG_DISTANCE_BOUNDS = (-2.0, 5.5)
 _USUAL_DISTANCE_LOG = 2.0
 _RARE = -2.0
 """Logit that maps start at: most cells lie in no nucleus."""
@@ -61,11 +60,15 @@ class StarConvexNetwork(nn.Module):
         *skips, deepest = self.encoder.out_channels
         stages, below = [], deepest
         for skip, channels in zip(reversed(skips), decoder_channels, strict=True):
-            stages.append(_DecoderStage(below, skip, channels))
+            stages.append(DecoderStage(below, skip, channels))
             below = channels
         self.decoder = nn.ModuleList(stages)
         self.head = nn.Conv2d(below, 3 + RAYS, kernel_size=1)
         _fill_head(self.head)
+
+    def stages(self) -> list[DecoderStage]:
+        """Return the decoder's stages, coarsest first."""
+        return [stage for stage in self.decoder if isinstance(stage, DecoderStage)]
 
     def forward(self, images: Tensor) -> StarConvexMaps:
         """Return the maps of (N, 3, H, W) images, RGB from 0 to 255; H and W are multiples of 32."""
@@ -82,17 +85,27 @@ class StarConvexNetwork(nn.Module):
             depth=answer[:, 0],
             inside=answer[:, 1],
             quality=answer[:, 2],
-            log_distances=answer[:, 3:].clamp(*_LOG_DISTANCE_BOUNDS),
+            log_distances=answer[:, 3:].clamp(*LOG_DISTANCE_BOUNDS),
         )
 
 
-class _DecoderStage(nn.Module):
+class DecoderStage(nn.Module):
+    """One step up: the map below, grown to twice its size, and the encoder's map of that size.
+
+    Args:
+        below: channels of the map below.
+        skip: channels of the encoder's map.
+        channels: of the answer.
+    """
+
     def __init__(self, below: int, skip: int, channels: int) -> None:
         super().__init__()
+        self.below = below
         self.merge = _convolution(below + skip, channels)
         self.refine = _convolution(channels, channels)
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        """Return the map of the encoder's map's size."""
         larger = F.interpolate(below, scale_factor=2.0, mode="nearest")
         answer: Tensor = self.refine(self.merge(torch.cat([larger, skip], dim=1)))
         return answer

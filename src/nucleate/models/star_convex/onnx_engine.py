@@ -16,7 +16,9 @@ from nucleate.models.star_convex.decoding import DenseMaps
 
 Precision = Literal["auto", "fp32", "bf16"]
 _FINGERPRINT_CHARACTERS = 16
-_SHARES = 3
+_ANSWERS = 2
+Answers = tuple[NDArray[np.float32], NDArray[np.float32]]
+Compute = Callable[[NDArray[np.uint8]], Answers]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +51,13 @@ class OnnxEngine:
         fingerprint: 16 hexadecimal digits over the file.
         library: openvino or onnxruntime.
         precision: that it runs in.
-        compute: (N, H, W, 3) uint8 to (N, 3 + R, h, w) float32.
+        compute: (N, H, W, 3) uint8 to (N, 3, h, w) shares and (N, R, h, w) logarithms of distances, float32.
     """
 
     fingerprint: str
     library: str
     precision: str
-    compute: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    compute: Compute
 
     @classmethod
     def load(cls, path: Path, settings: EngineSettings = DEFAULT_ENGINE) -> OnnxEngine:
@@ -81,14 +83,14 @@ class OnnxEngine:
     def run(self, images_rgb: NDArray[np.uint8]) -> list[DenseMaps]:
         """Return the maps of (N, H, W, 3) images whose sides are multiples of 32."""
         return [
-            DenseMaps(depth=maps[0], inside=maps[1], quality=maps[2], distances_px=maps[_SHARES:])
-            for maps in self.compute(np.ascontiguousarray(images_rgb))
+            DenseMaps(depth=depth, inside=inside, quality=quality, log_distances=log_distances)
+            for (depth, inside, quality), log_distances in zip(
+                *self.compute(np.ascontiguousarray(images_rgb)), strict=True
+            )
         ]
 
 
-def _with_openvino(
-    content: bytes, path: Path, settings: EngineSettings
-) -> tuple[str, Callable[[NDArray[np.uint8]], NDArray[np.float32]]]:
+def _with_openvino(content: bytes, path: Path, settings: EngineSettings) -> tuple[str, Compute]:
     import openvino
 
     core = openvino.Core()
@@ -108,18 +110,18 @@ def _with_openvino(
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise CheckpointError(f"OpenVINO can't read the network: {reason}", path=path) from error
+    _check_answers(len(compiled.outputs), path)
     request = compiled.create_infer_request()
 
-    def compute(images_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def compute(images_rgb: NDArray[np.uint8]) -> Answers:
         request.infer([images_rgb], share_inputs=True)
-        return np.array(request.get_output_tensor().data)
+        # The next image overwrites the engine's own arrays.
+        return np.array(request.get_output_tensor(0).data), np.array(request.get_output_tensor(1).data)
 
     return precision, compute
 
 
-def _with_onnxruntime(
-    content: bytes, path: Path, settings: EngineSettings
-) -> tuple[str, Callable[[NDArray[np.uint8]], NDArray[np.float32]]]:
+def _with_onnxruntime(content: bytes, path: Path, settings: EngineSettings) -> tuple[str, Compute]:
     try:
         import onnxruntime
     except ImportError as error:
@@ -134,9 +136,20 @@ def _with_onnxruntime(
     except Exception as error:
         reason = str(error).strip().splitlines()[-1]
         raise CheckpointError(f"onnxruntime can't read the network: {reason}", path=path) from error
+    _check_answers(len(session.get_outputs()), path)
     name = session.get_inputs()[0].name
 
-    def compute(images_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(session.run(None, {name: images_rgb})[0], np.float32)
+    def compute(images_rgb: NDArray[np.uint8]) -> Answers:
+        shares, log_distances = session.run(None, {name: images_rgb})
+        return np.asarray(shares, np.float32), np.asarray(log_distances, np.float32)
 
     return "fp32", compute
+
+
+def _check_answers(count: int, path: Path) -> None:
+    if count != _ANSWERS:
+        raise CheckpointError(
+            f"a network with {count} outputs instead of {_ANSWERS}, from an earlier version: export it again with"
+            " `nucleate convert RUN --to onnx`",
+            path=path,
+        )

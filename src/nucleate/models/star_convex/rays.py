@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 RAYS = 32
 GRID_PX = 2
 """Pixels of the network's input a cell of its output; a cell's rays start at the cell's centre."""
+LOG_DISTANCE_BOUNDS = (-2.0, 5.5)
+"""Natural logarithms of the shortest and the longest ray, input pixels: 0.14 to 245."""
 
 
 def ray_directions(rays: int = RAYS) -> NDArray[np.float64]:

@@ -43,8 +43,8 @@ class TorchEngine:
         depth, inside, quality = (
             each.float().sigmoid().cpu().numpy() for each in (maps.depth, maps.inside, maps.quality)
         )
-        distances = maps.log_distances.float().exp().cpu().numpy()
+        distances = maps.log_distances.float().cpu().numpy()
         return [
-            DenseMaps(depth=depth[i], inside=inside[i], quality=quality[i], distances_px=distances[i])
+            DenseMaps(depth=depth[i], inside=inside[i], quality=quality[i], log_distances=distances[i])
             for i in range(len(images))
         ]
