@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -32,15 +33,12 @@ class ScaleSettings:
         least_scores: nuclei above the first count; where there is none at any scale, those above the next.
         spread: a nucleus counts less where its size at the network is far from the working diameter: a normal curve
             of this deviation over the natural logarithm of the ratio. Parts of large nuclei outnumber the whole ones.
-        again: the last look is at nuclei of this many working diameters. Small nuclei are missed first, so that at the
-            working diameter itself the typical one came out 5 % too large.
     """
 
     diameters_px: tuple[float, ...] = (13.5, 24.5, 44.5)
     part_px: int = 640
     least_scores: tuple[float, ...] = (0.5, 0.3)
     spread: float = 1.0
-    again: float = 1.25
 
     def __post_init__(self) -> None:
         if not self.diameters_px or min(self.diameters_px) <= 0:
@@ -49,8 +47,8 @@ class ScaleSettings:
             raise ConfigError(f"a part of {self.part_px} px: at least 32")
         if not self.least_scores or not all(0 <= score < 1 for score in self.least_scores):
             raise ConfigError(f"least scores {self.least_scores}: at least one, from 0 to below 1")
-        if not self.spread > 0 or not self.again > 0:
-            raise ConfigError(f"spread {self.spread}, again {self.again}: positive numbers")
+        if not self.spread > 0:
+            raise ConfigError(f"spread {self.spread}: a positive number")
 
 
 DEFAULT_SCALE = ScaleSettings()
@@ -97,7 +95,8 @@ def estimate_scale(
 ) -> ScaleEstimate:
     """Return the size of an image's nuclei as the network sees it.
 
-    Of the scales the one with most evidence says the diameter; a last look at the scale that follows says it better.
+    Of the scales the one with most evidence says a diameter, a last look at the scale that follows says another: the
+    estimate is their geometric mean, which errs less than either.
 
     Args:
         segmenter: takes images at its working scale.
@@ -109,14 +108,15 @@ def estimate_scale(
     answers = [_answer(segmenter, part, working_diameter_px / diameter_px) for diameter_px in settings.diameters_px]
     looks: list[ScaleLook] = []
     for least_score in settings.least_scores:
-        looks = [answer.look(least_score, working_diameter_px, settings.spread) for answer in answers]
+        looks = [answer.look(least_score, working_diameter_px, settings) for answer in answers]
         best = max(looks, key=lambda look: look.evidence)
         if best.diameter_px is None:
             continue
-        wanted_px = working_diameter_px * settings.again
-        again = _answer(segmenter, part, wanted_px / _clipped(best.diameter_px, settings))
-        looks.append(again.look(least_score, working_diameter_px, settings.spread))
-        diameter_px = _clipped(looks[-1].diameter_px or best.diameter_px, settings)
+        first_px = _clipped(best.diameter_px, settings)
+        again = _answer(segmenter, part, working_diameter_px / first_px)
+        looks.append(again.look(least_score, working_diameter_px, settings))
+        last_px = _clipped(looks[-1].diameter_px or best.diameter_px, settings)
+        diameter_px = math.sqrt(first_px * last_px)
         return ScaleEstimate(
             diameter_px=diameter_px, magnification=working_diameter_px / diameter_px, looks=tuple(looks)
         )
@@ -160,12 +160,12 @@ class _Answer:
     diameters_px: NDArray[np.float64]
     scores: NDArray[np.float64]
 
-    def look(self, least_score: float, working_diameter_px: float, spread: float) -> ScaleLook:
+    def look(self, least_score: float, working_diameter_px: float, settings: ScaleSettings) -> ScaleLook:
         counts = (self.scores > least_score) & (self.diameters_px > 0)
         diameters, scores = self.diameters_px[counts], self.scores[counts]
         if not len(scores):
             return ScaleLook(magnification=self.magnification, nuclei=0, evidence=0.0, diameter_px=None)
-        nearness = np.exp(-0.5 * (np.log(diameters / working_diameter_px) / spread) ** 2)
+        nearness = np.exp(-0.5 * (np.log(diameters / working_diameter_px) / settings.spread) ** 2)
         below = np.cumsum(scores)
         median_px = float(diameters[np.searchsorted(below, below[-1] / 2)])
         return ScaleLook(
