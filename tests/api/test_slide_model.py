@@ -118,7 +118,7 @@ def check_seamless(scene: Scene, folder: Path) -> None:
             slide.info.frame,
             TilingSettings(tile_px=scene.tile_px, overlap_px=256),
             magnification=slide_magnification((mpp or 0) / 0.25),
-            holds_tissue=lambda _: True,
+            holds_tissue=lambda windows: np.ones(len(windows), np.bool_),
         )
     tiles = [tile for block in plan.blocks for tile in block.tiles]
     lengths = vertical_edges_px(outlines)
