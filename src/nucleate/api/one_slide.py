@@ -85,7 +85,7 @@ def prepare_slide(
     asked = None
     if request.roi:
         margin_px = 0.0 if scale.mpp is None else NEIGHBOURS.radius_um / scale.mpp
-        asked = AskedRegions(request.roi, margin_px=margin_px)
+        asked = AskedRegions(request.roi, slide.info.frame, margin_px=margin_px)
 
     def holds_tissue(windows_xyxy: NDArray[np.int64]) -> NDArray[np.bool_]:
         chosen = tissue.meets(windows_xyxy)

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from nucleate.core import NucleiColumns
+from nucleate.core import Frame, NucleiColumns
 from nucleate.slides import Region, RegionIndex
 
 _DISTANCE = "neighbour_distance_um"
@@ -20,13 +20,15 @@ class AskedRegions:
 
     Args:
         regions: at least one, level-0 pixels.
+        slide: level 0.
         margin_px: how far around them the slide is looked at.
     """
 
-    def __init__(self, regions: Sequence[Region], *, margin_px: float) -> None:
+    def __init__(self, regions: Sequence[Region], slide: Frame, *, margin_px: float) -> None:
         self._asked = RegionIndex(regions)
         seen = self._asked.union.buffer(margin_px) if margin_px > 0 else self._asked.union
         self._seen = RegionIndex([Region(name="looked at", geometry=seen)])
+        self._unseen = shapely.difference(shapely.box(0, 0, slide.width_px, slide.height_px), seen)
 
     def meets(self, windows_xyxy: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return (N,) whether each of N windows has to be looked at."""
@@ -43,12 +45,11 @@ class AskedRegions:
         """
         for row in rows:
             nuclei = row.select(self._asked.contains(row.centroids_xy))
-            if mpp is None or not len(nuclei) or _DISTANCE not in nuclei.measurement_names:
+            if mpp is None or self._unseen.is_empty or not len(nuclei):
                 yield nuclei
                 continue
-            edge = shapely.boundary(self._seen.union)
-            to_edge_um = shapely.distance(shapely.points(nuclei.centroids_xy), edge) * mpp
+            to_unseen_um = shapely.distance(shapely.points(nuclei.centroids_xy), self._unseen) * mpp
             measurements = nuclei.measurements.copy()
             distances = measurements[:, nuclei.measurement_names.index(_DISTANCE)]
-            distances[distances > to_edge_um] = np.nan
+            distances[distances > to_unseen_um] = np.nan
             yield replace(nuclei, measurements=measurements)
