@@ -66,6 +66,7 @@ def seams(*, width_px: int = 98_560, block_rows: int = 3, nuclei_a_mm2: int = 5_
             for row in numbered(with_neighbours(settled_rows(plan, read, 0.5), _MPP, NeighbourSettings())):
                 writer.write(row)
                 nuclei += len(row)
+                del row
         print(
             f"{width_px:,} px wide, {len(plan.rows())} rows of {len(plan.rows()[0])} blocks, {plan.tiles:,} tiles, "
             f"{sum(reports):,} reports, {nuclei:,} nuclei: {_peak_mib() - before_mib:,.0f} MiB above the "
@@ -157,7 +158,7 @@ def _discs(centres_xy: NDArray[np.float64], first: int) -> NucleiColumns:
         outlines_wkb=np.array([*shapely.to_wkb(outlines), None], np.object_)[:-1],
         boxes_xyxy=shapely.bounds(outlines),
         centroids_xy=centres_xy,
-        areas_px=shapely.area(outlines).round().astype(np.int64),
+        areas_px=np.rint(np.asarray(shapely.area(outlines), np.float64)).astype(np.int64),
         class_indices=np.zeros(count, np.int64),
         scores=np.full(count, 0.9, np.float32),
         measurement_names=MEASUREMENTS,

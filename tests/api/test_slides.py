@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 import geopandas
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 
 from nucleate.api import slide_scale as slide_scale_module
+from nucleate.api import slides as slides_module
 from nucleate.api.loading import LoadedModel
 from nucleate.api.segment import SegmentSettings
 from nucleate.api.slides import Shard
@@ -21,6 +24,7 @@ from nucleate.core import ImageScale, Instances
 from nucleate.errors import ConfigError, FolderInUseError
 from nucleate.export import read_nuclei, read_table_info
 from nucleate.files import folder_lock
+from nucleate.inference.whole_slide import SlideProgress, StageSeconds
 from tests.api.slide_calls import CARD, geojson, run, slide_at, states
 from tests.inference.fake_segmenter import InkSegmenter
 from tests.slides.slide_files import draw_slide, write_pyramid
@@ -203,6 +207,30 @@ def test_a_resumed_slide_keeps_the_scale_that_its_blocks_were_made_with(
     # What the user says of the scale is no estimate: other blocks, so another folder.
     failed = run(slide, output=tmp_path / "out", settings=SegmentSettings(overlap_px=48, mpp=0.4)).failures
     assert "other settings (scale: 'estimate' there, '0.4 um/px' now)" in str(failed[0])
+
+
+def test_a_dry_run_tells_the_tissue_of_the_regions(tmp_path: Path, ink: InkSegmenter) -> None:
+    """It told that of the whole slide."""
+    slide = slide_at(tmp_path / "a.tif")
+    roi = geojson(tmp_path / "roi.geojson", (0, 0, 250, 210))
+    (plan,) = run(slide, output=None, dry_run=True, roi=roi).slides
+    assert plan.tissue_mm2 == pytest.approx(250 * 210 * 0.5**2 / 1e6, rel=0.1)
+
+
+def test_progress_of_a_resumed_slide_starts_its_clock_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of earlier calls counted as done within the first second, and what was left seemed to take no time."""
+    shown = StringIO()
+    console = Console(file=shown, force_terminal=True, width=200)
+    monkeypatch.setattr(slides_module, "Console", lambda **_: console)
+    seconds = StageSeconds(reading=1, network=5, outlines=3, writing=1)
+    with slides_module.slide_bar("a") as progress:
+        progress(SlideProgress(tiles=900, tiles_in_all=1000, nuclei=12_345, mm2=4.0, seconds=StageSeconds()))
+        progress(SlideProgress(tiles=904, tiles_in_all=1000, nuclei=12_400, mm2=4.1, seconds=seconds))
+    text = shown.getvalue()
+    assert "904/1,000 tiles" in text
+    assert "12,400 nuclei, 4.1 mm2" in text
+    assert "read 10%, network 50%, outlines 30%, write 10%" in text
+    assert "-:--:--" in text
 
 
 def test_slides_need_an_output(tmp_path: Path, ink: InkSegmenter) -> None:

@@ -145,7 +145,7 @@ def segment_slides(
         folder = result_folder(output, item.name)
         title = item.name if len(slides) == 1 else f"{item.name} ({number} of {len(slides)})"
         try:
-            with _bar(title) as progress:
+            with slide_bar(title) as progress:
                 result = run_slide(model, item.path, item.name, folder, request, progress=progress)
         except DiskFullError:
             raise
@@ -162,7 +162,7 @@ def segment_slides(
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[SlideProgress], None]]:
+def slide_bar(title: str) -> Iterator[Callable[[SlideProgress], None]]:
     """Show a slide's progress on a terminal while the block runs; gives the function that moves it on."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -181,14 +181,16 @@ def _bar(title: str) -> Iterator[Callable[[SlideProgress], None]]:
         task = bar.add_task(title, total=None, nuclei=0, area="", shares="")
 
         def show(now: SlideProgress) -> None:
-            bar.update(
-                task,
-                completed=now.tiles,
-                total=now.tiles_in_all,
-                nuclei=now.nuclei,
-                area="" if now.mm2 is None else f", {now.mm2:.1f} mm2",
-                shares=describe_shares(now.seconds),
-            )
+            fields = {
+                "nuclei": now.nuclei,
+                "area": "" if now.mm2 is None else f", {now.mm2:.1f} mm2",
+                "shares": describe_shares(now.seconds),
+            }
+            if bar.tasks[0].total is None:
+                # What an earlier call did says nothing of how fast this one is.
+                bar.reset(task, total=now.tiles_in_all, completed=now.tiles, **fields)
+            else:
+                bar.update(task, completed=now.tiles, **fields)
 
         yield show
 
@@ -198,5 +200,10 @@ def describe_shares(seconds: StageSeconds) -> str:
     total = seconds.reading + seconds.network + seconds.outlines + seconds.writing
     if not total:
         return ""
-    stages = (("read", seconds.reading), ("network", seconds.network), ("outlines", seconds.outlines))
+    stages = (
+        ("read", seconds.reading),
+        ("network", seconds.network),
+        ("outlines", seconds.outlines),
+        ("write", seconds.writing),
+    )
     return ", ".join(f"{name} {value / total:.0%}" for name, value in stages)

@@ -147,6 +147,7 @@ def _assemble(table: Path, folder: SlideFolder, run: SlideRun, block_info: Nucle
         for row in numbered(measured):
             writer.write(row)
             nuclei += len(row)
+            del row
     return nuclei
 
 
