@@ -18,6 +18,7 @@ from nucleate.slides import Region, SlideSettings
 BASE_GIB = 1.0
 TILE_GIB = 0.06
 MOST_TILES_IN_FLIGHT = 8
+LEAST_GIB = 1.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +44,8 @@ class SlideRequest:
     regions: Path | None = None
 
     def __post_init__(self) -> None:
-        least_gib = BASE_GIB + 2 * TILE_GIB
-        if not self.memory_gib >= least_gib:
-            raise ConfigError(
-                f"--memory {self.memory_gib:g} GiB: at least {math.ceil(10 * least_gib) / 10:.1f} are needed"
-            )
+        if not self.memory_gib >= LEAST_GIB:
+            raise ConfigError(f"--memory {self.memory_gib:g} GiB: at least {LEAST_GIB:g} are needed")
 
     @property
     def opening(self) -> SlideSettings:
