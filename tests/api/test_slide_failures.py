@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nucleate.api import one_slide as one_slide_module
 from nucleate.api import slides as slides_module
 from nucleate.cli import run as run_command
 from nucleate.errors import DiskFullError
-from nucleate.inference.whole_slide import SlideResult, finished_blocks
+from nucleate.inference.whole_slide import MemoryBound, SlideResult, finished_blocks
 from tests.api.slide_calls import run, slide_at, states
 from tests.inference.fake_segmenter import InkSegmenter
 from tests.slides.slide_files import draw_slide, spoil_tile, write_pyramid
@@ -149,3 +150,13 @@ def test_a_read_only_file_system_is_one_line(
     with mounted(tmp_path / "fixed", "ro"):
         assert run_command(command(slide, tmp_path / "fixed" / "out")) == 1
         assert "can't be written: Read-only file system" in one_line(capsys)
+
+
+def test_memory_above_the_bound_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ink: InkSegmenter) -> None:
+    def bound(most_gib: float) -> MemoryBound:
+        return MemoryBound(most_gib, resident=lambda: 3 * 2**30)
+
+    monkeypatch.setattr(one_slide_module, "MemoryBound", bound)
+    (result,) = run(slide_at(tmp_path / "a.tif"), output=tmp_path / "out").slides
+    assert result.state == "done"
+    assert "memory reached 3.00 GiB, above --memory 2.5: give --memory 3.1, or a smaller --batch-images" in result.notes

@@ -217,8 +217,18 @@ def test_a_dry_run_tells_the_tissue_of_the_regions(tmp_path: Path, ink: InkSegme
     assert plan.tissue_mm2 == pytest.approx(250 * 210 * 0.5**2 / 1e6, rel=0.1)
 
 
+def test_a_slide_is_segmented_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ink: InkSegmenter) -> None:
+    """Its bar raised before the first tile."""
+    shown = StringIO()
+    console = Console(file=shown, force_terminal=True, width=200)
+    monkeypatch.setattr(slides_module, "Console", lambda **_: console)
+    (result,) = run(slide_at(tmp_path / "a.tif"), output=tmp_path / "out").slides
+    assert result.state == "done"
+    assert "tiles" in shown.getvalue()
+
+
 def test_progress_of_a_resumed_slide_starts_its_clock_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles of earlier calls counted as done within the first second, and what was left seemed to take no time."""
+    """Tiles of earlier calls counted as done in no time, so that what was left seemed to need none."""
     shown = StringIO()
     console = Console(file=shown, force_terminal=True, width=200)
     monkeypatch.setattr(slides_module, "Console", lambda **_: console)

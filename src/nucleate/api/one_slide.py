@@ -191,7 +191,5 @@ def _memory(memory: MemoryBound) -> tuple[str, ...]:
     if memory.peak_gib <= memory.most_gib:
         return ()
     enough = math.ceil(10 * memory.peak_gib + 1) / 10
-    reached = (
-        f"memory reached {memory.peak_gib:.2f} GiB, above --memory {memory.most_gib:g}, though reading was held back"
-    )
+    reached = f"memory reached {memory.peak_gib:.2f} GiB, above --memory {memory.most_gib:g}"
     return (f"{reached}: give --memory {enough:g}, or a smaller --batch-images",)

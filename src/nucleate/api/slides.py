@@ -171,26 +171,23 @@ def slide_bar(title: str) -> Iterator[Callable[[SlideProgress], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} tiles"),
-        TextColumn("{task.fields[nuclei]:,} nuclei{task.fields[area]}"),
+        TextColumn("{task.fields[found]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[shares]}"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=None, nuclei=0, area="", shares="")
+        task = bar.add_task(title, total=None, found="", shares="")
 
         def show(now: SlideProgress) -> None:
-            fields = {
-                "nuclei": now.nuclei,
-                "area": "" if now.mm2 is None else f", {now.mm2:.1f} mm2",
-                "shares": describe_shares(now.seconds),
-            }
+            area = "" if now.mm2 is None else f", {now.mm2:.1f} mm2"
+            found = f"{now.tiles:,}/{now.tiles_in_all:,} tiles  {now.nuclei:,} nuclei{area}"
+            shares = describe_shares(now.seconds)
             if bar.tasks[0].total is None:
                 # What an earlier call did says nothing of how fast this one is.
-                bar.reset(task, total=now.tiles_in_all, completed=now.tiles, **fields)
+                bar.reset(task, total=now.tiles_in_all, completed=now.tiles, found=found, shares=shares)
             else:
-                bar.update(task, completed=now.tiles, **fields)
+                bar.update(task, completed=now.tiles, found=found, shares=shares)
 
         yield show
 

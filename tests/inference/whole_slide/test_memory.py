@@ -83,6 +83,20 @@ def test_reading_goes_on_once_there_is_memory_again(tmp_path: Path) -> None:
     assert bound.peak_gib == 2.0
 
 
+def test_the_end_of_a_slide_is_watched_too(tmp_path: Path) -> None:
+    slide = CountingSlide(PICTURE)
+    table = tmp_path / "nuclei.parquet"
+
+    def resident() -> int:
+        # While the table is written, under another name.
+        return 3 * GIB if any(tmp_path.glob(".nuclei*.parquet")) else GIB
+
+    bound = MemoryBound(1.5, resident=resident)
+    segment_slide(InkSegmenter(), slide, SlideFolder(tmp_path, {}), run_of(plan_of(slide), memory=bound))
+    assert table.is_file()
+    assert bound.peak_gib == 3.0
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells resident memory in /proc")
 def test_resident_memory_is_told() -> None:
     before = resident_bytes()

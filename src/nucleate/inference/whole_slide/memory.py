@@ -46,6 +46,10 @@ class MemoryBound:
             _give_back()
         return self._is_above()
 
+    def watch(self) -> None:
+        """Remember what is held now for `peak_gib`."""
+        self._is_above()
+
     def _is_above(self) -> bool:
         held = self._resident() or 0
         self._peak = max(self._peak, held)

@@ -146,6 +146,7 @@ def _assemble(table: Path, folder: SlideFolder, run: SlideRun, block_info: Nucle
     with NucleiTableWriter(table, replace(run.info, measurement_names=names)) as writer:
         for row in numbered(measured):
             writer.write(row)
+            run.memory.watch()
             nuclei += len(row)
             del row
     return nuclei
