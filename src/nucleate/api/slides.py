@@ -64,7 +64,8 @@ class WholeSlideSettings:
         dry_run: tell each slide's scale, tiles, tissue, and what time, disk and memory it will take; segment nothing.
         status: tell which slides of the output are finished; segment nothing.
         shard: i/n, this process' part of the slides: every n-th from the i-th on. Processes may share one output.
-        memory: bound of the process' memory in GiB.
+        memory: GiB that the process may hold: it decides how many tiles are under way, and on Linux nothing is read
+            ahead while the process holds more.
         roi: GeoJSON of regions, level-0 pixels: nuclei are looked for in them alone.
         regions: GeoJSON of regions: their counts, densities, sizes and hot spots are told too (see `nucleate
             regions`).

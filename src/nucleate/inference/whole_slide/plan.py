@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nucleate.core import Frame
 from nucleate.errors import ConfigError
 from nucleate.inference.tiling import WHOLE_UP_TO, Span, TilingSettings
+from nucleate.models.run_card import CARD_NAME
 
 Window = tuple[int, int, int, int]
 Region = tuple[float, float, float, float]
@@ -132,7 +133,10 @@ def plan_slide(
         ConfigError: the model takes images whole only.
     """
     if tiling.tile_px is None:
-        raise ConfigError("the model says no tile size, so it can't take a slide; give --tile-px")
+        raise ConfigError(
+            "the model says no tile size, so it can't take a slide: "
+            f"write {CARD_NAME} beside its weights, with the lines `name: NAME`, `class_names: [nucleus]`, `tile_px: 512`"
+        )
     rows = _spans(frame.height_px, tiling, magnification)
     columns = _spans(frame.width_px, tiling, magnification)
     every = _tiles(rows, columns)
