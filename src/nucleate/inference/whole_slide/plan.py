@@ -134,8 +134,8 @@ def plan_slide(
     """
     if tiling.tile_px is None:
         raise ConfigError(
-            "the model says no tile size, so it can't take a slide: "
-            f"write {CARD_NAME} beside its weights, with the lines `name: NAME`, `class_names: [nucleus]`, `tile_px: 512`"
+            f"the model says no tile size, so it can't take a slide: write {CARD_NAME} beside its weights, "
+            "with the lines `name: NAME`, `class_names: [nucleus]`, `tile_px: 512`"
         )
     rows = _spans(frame.height_px, tiling, magnification)
     columns = _spans(frame.width_px, tiling, magnification)
