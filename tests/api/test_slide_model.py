@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.one_slide import run_slide
-from nucleate.api.segment import SegmentSettings, slide_request
+from nucleate.api.segment import SegmentSettings, segment, slide_request
 from nucleate.api.slides import WholeSlideSettings
 from nucleate.core import Frame, NucleiColumns
 from nucleate.core.geometry import mask_geometry
@@ -23,7 +24,8 @@ from nucleate.inference.tiling import TilingSettings
 from nucleate.inference.whole_slide import plan_slide, slide_magnification
 from nucleate.models.star_convex.onnx_engine import EngineSettings
 from nucleate.slides import Region, find_tissue, open_slide, tissue_region
-from tests.slides.slide_files import write_pyramid
+from tests.models import golden
+from tests.slides.slide_files import draw_slide, write_pyramid
 from tests.synthetic import draw_he
 
 Outlines = NDArray[np.object_]
@@ -118,7 +120,7 @@ def check_seamless(scene: Scene, folder: Path) -> None:
             slide.info.frame,
             TilingSettings(tile_px=scene.tile_px, overlap_px=256),
             magnification=slide_magnification((mpp or 0) / 0.25),
-            holds_tissue=lambda _: True,
+            holds_tissue=lambda windows: np.ones(len(windows), np.bool_),
         )
     tiles = [tile for block in plan.blocks for tile in block.tiles]
     lengths = vertical_edges_px(outlines)
@@ -135,6 +137,22 @@ def test_drawn_slide_in_tiles_equals_one_tile(tmp_path: Path) -> None:
     drawn = draw_he(seed=3, height_px=700, width_px=700, nuclei=260, diameter_px=(16.0, 26.0)).image_rgb
     slide = write_pyramid(tmp_path / "drawn.tif", drawn, resolution=(40_000, 40_000))
     check_seamless(Scene(slide=slide, side_px=608, tile_px=320, margin_px=96), tmp_path / "out")
+
+
+def test_a_mask_rcnn_segments_slides_once_its_tile_size_is_known(tmp_path: Path) -> None:
+    slide = write_pyramid(tmp_path / "drawn.tif", draw_slide(300, 200))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("config.yaml", "model_final.pth"):
+        shutil.copy(golden.FOLDER / "caffe" / name, folder / name)
+    whole, settings = WholeSlideSettings(as_="slide"), SegmentSettings(score=0.0, overlap_px=48)
+    refused = segment(slide, output=tmp_path / "none", model=folder, settings=settings, slides=whole)
+    assert "write nucleate.yaml beside its weights" in str(refused.failures[0])
+    (folder / "nucleate.yaml").write_text("name: mine\nclass_names: [a, b]\ntile_px: 128\n")
+    (result,) = segment(slide, output=tmp_path / "out", model=folder, settings=settings, slides=whole).slides
+    assert result.state == "done"
+    assert result.nuclei is not None
+    assert result.nuclei > 0
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 import geopandas
@@ -12,62 +13,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 
+from nucleate.api import slide_scale as slide_scale_module
 from nucleate.api import slides as slides_module
 from nucleate.api.loading import LoadedModel
-from nucleate.api.segment import SegmentSettings, segment
-from nucleate.api.slides import Shard, WholeSlideSettings
-from nucleate.cli import run as run_command
-from nucleate.core import Instances
-from nucleate.errors import ConfigError, DiskFullError, FolderInUseError
+from nucleate.api.segment import SegmentSettings
+from nucleate.api.slides import Shard
+from nucleate.core import ImageScale, Instances
+from nucleate.errors import ConfigError, FolderInUseError
 from nucleate.export import read_nuclei, read_table_info
 from nucleate.files import folder_lock
-from nucleate.inference import Segmentation
-from nucleate.inference.whole_slide import SlideResult
-from nucleate.models.run_card import RunCard
+from nucleate.inference.whole_slide import SlideProgress, StageSeconds
+from tests.api.slide_calls import CARD, geojson, run, slide_at, states
 from tests.inference.fake_segmenter import InkSegmenter
-from tests.slides.slide_files import draw_slide, spoil_tile, write_pyramid
-
-CARD = RunCard(name="ink", tile_px=128, score_threshold=0.2, working_diameter_px=20.0, working_mpp=0.5)
-
-
-@pytest.fixture
-def ink(monkeypatch: pytest.MonkeyPatch) -> InkSegmenter:
-    """Let `segment` load a fake model that works at the drawn slides' scale."""
-    segmenter = InkSegmenter()
-    model = LoadedModel(segmenter=segmenter, card=CARD)
-    monkeypatch.setattr(sys.modules["nucleate.api.segment"], "load_model", lambda *_, **__: model)
-    return segmenter
-
-
-def slide_at(path: Path, **options: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write_pyramid(path, draw_slide(500, 420), **options)  # type: ignore[arg-type]
-
-
-def run(*slides: Path, output: Path | None, settings: SegmentSettings | None = None, **options: object) -> Segmentation:
-    whole = WholeSlideSettings(**options)  # type: ignore[arg-type]
-    return segment(slides, output=output, settings=settings or SegmentSettings(overlap_px=48), slides=whole)
-
-
-def states(result: Segmentation) -> list[tuple[str, str]]:
-    return [(slide.name, slide.state) for slide in result.slides]
-
-
-def geojson(path: Path, *boxes: tuple[float, float, float, float]) -> Path:
-    features = [
-        {
-            "type": "Feature",
-            "properties": {"name": f"box {index}"},
-            "geometry": {
-                "type": "Polygon",
-                "coordinates": [[[x1, y1], [x2, y1], [x2, y2], [x1, y2], [x1, y1]]],
-            },
-        }
-        for index, (x1, y1, x2, y2) in enumerate(boxes)
-    ]
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    return path
+from tests.slides.slide_files import draw_slide, write_pyramid
 
 
 def test_a_slide_gets_its_folder(tmp_path: Path, ink: InkSegmenter) -> None:
@@ -101,18 +61,6 @@ def test_a_finished_slide_is_kept_and_other_settings_refused(tmp_path: Path, ink
         run(slide, output=tmp_path / "out", settings=SegmentSettings(overlap_px=32, fresh=True)).slides[0].state
         == "done"
     )
-
-
-def test_one_failure_does_not_stop_the_rest(tmp_path: Path, ink: InkSegmenter) -> None:
-    slide_at(tmp_path / "in" / "b.tif")
-    (tmp_path / "in" / "a.svs").write_text("no slide")
-    Image.fromarray(np.full((300, 300, 3), 255, np.uint8)).save(tmp_path / "in" / "c.png")
-    result = run(tmp_path / "in", output=tmp_path / "out", as_="slide")
-    assert states(result) == [("a", "failed"), ("b", "done"), ("c", "failed")]
-    problems = [str(failure) for failure in result.failures]
-    assert "a.svs" in problems[0]
-    assert "no tissue found" in problems[1]
-    assert all("\n" not in problem for problem in problems)
 
 
 def test_images_and_slides_of_one_call(tmp_path: Path, ink: InkSegmenter) -> None:
@@ -150,19 +98,29 @@ def test_images_are_not_sharded(tmp_path: Path, ink: InkSegmenter) -> None:
 
 
 class InterruptedSegmenter(InkSegmenter):
+    """Is interrupted at its n-th call."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self._calls = calls
+
     def segment(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[Instances]:
-        if len(self.batches) == 3:
+        if len(self.batches) == self._calls:
             raise KeyboardInterrupt
         return super().segment(images_rgb)
 
 
+def interrupted_run(slide: Path, output: Path, monkeypatch: pytest.MonkeyPatch, *, calls: int) -> None:
+    model = LoadedModel(segmenter=InterruptedSegmenter(calls), card=CARD)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["nucleate.api.segment"], "load_model", lambda *_, **__: model)
+        with pytest.raises(KeyboardInterrupt):
+            run(slide, output=output, settings=SegmentSettings(overlap_px=48, batch_images=4))
+
+
 def test_status_tells_how_far_a_slide_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ink: InkSegmenter) -> None:
     slide = write_pyramid(tmp_path / "a.tif", draw_slide(1500, 300))
-    interrupted = LoadedModel(segmenter=InterruptedSegmenter(), card=CARD)
-    with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["nucleate.api.segment"], "load_model", lambda *_, **__: interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run(slide, output=tmp_path / "out", settings=SegmentSettings(overlap_px=48, batch_images=4))
+    interrupted_run(slide, tmp_path / "out", monkeypatch, calls=3)
     (status,) = run(slide, output=tmp_path / "out", status=True).slides
     assert status.state == "begun"
     assert "blocks" in status.notes[0]
@@ -178,15 +136,6 @@ def test_a_slide_in_work_elsewhere_is_left_to_it(tmp_path: Path, ink: InkSegment
         assert states(run(*slides, output=tmp_path / "out")) == [("a", "in work"), ("b", "done")]
         with pytest.raises(FolderInUseError):
             run(slides[0], output=tmp_path / "out")
-
-
-def test_a_full_disk_stops_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ink: InkSegmenter) -> None:
-    def full(*_: object, **__: object) -> SlideResult:
-        raise DiskFullError("can't be written: No space left on device", path=tmp_path)
-
-    monkeypatch.setattr(slides_module, "run_slide", full)
-    with pytest.raises(DiskFullError, match="No space left"):
-        run(slide_at(tmp_path / "a.tif"), slide_at(tmp_path / "b.tif"), output=tmp_path / "out")
 
 
 def test_dry_run_tells_what_it_would_take(tmp_path: Path, ink: InkSegmenter) -> None:
@@ -229,14 +178,6 @@ def test_regions_are_told_with_the_slide_and_afterwards(tmp_path: Path, ink: Ink
     assert (result.folder / "regions.csv").read_text().splitlines() == rows
 
 
-def test_unreadable_tiles_are_told(tmp_path: Path, ink: InkSegmenter) -> None:
-    slide = write_pyramid(tmp_path / "a.tif", draw_slide(900, 700), levels=3)
-    spoil_tile(slide, 0)
-    (result,) = run(slide, output=tmp_path / "out").slides
-    assert result.state == "done"
-    assert any("unreadable, left out: x 0" in note for note in result.notes)
-
-
 def test_a_slide_without_scale_gets_an_estimate_that_is_said(tmp_path: Path, ink: InkSegmenter) -> None:
     slide = slide_at(tmp_path / "a.tif", resolution=None, resolutionunit=None)
     (result,) = run(slide, output=tmp_path / "out").slides
@@ -246,30 +187,62 @@ def test_a_slide_without_scale_gets_an_estimate_that_is_said(tmp_path: Path, ink
     assert info.frame.mpp == pytest.approx(0.5, rel=0.35)
 
 
+def test_a_resumed_slide_keeps_the_scale_that_its_blocks_were_made_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ink: InkSegmenter
+) -> None:
+    """Where another processor let the network answer differently, an estimate gave other tiles than the journal's."""
+    slide = write_pyramid(tmp_path / "a.tif", draw_slide(1500, 300), resolution=None, resolutionunit=None)
+    (whole,) = run(slide, output=tmp_path / "whole").slides
+    interrupted_run(slide, tmp_path / "out", monkeypatch, calls=len(ink.batches) - 2)
+    (begun,) = run(slide, output=tmp_path / "out", status=True).slides
+    assert "blocks" in begun.notes[0]
+    assert not begun.notes[0].startswith("0 ")
+    elsewhere = ImageScale(magnification=0.7, known_by="estimate", diameter_px=28.0)
+    monkeypatch.setattr(slide_scale_module, "estimated_scale", lambda *_, **__: elsewhere)
+    (result,) = run(slide, output=tmp_path / "out").slides
+    assert result.state == "done"
+    assert result.notes == whole.notes
+    table = "nuclei.parquet"
+    assert (result.folder / table).read_bytes() == (whole.folder / table).read_bytes()
+    # What the user says of the scale is no estimate: other blocks, so another folder.
+    failed = run(slide, output=tmp_path / "out", settings=SegmentSettings(overlap_px=48, mpp=0.4)).failures
+    assert "other settings (scale: 'estimate' there, '0.4 um/px' now)" in str(failed[0])
+
+
+def test_a_dry_run_tells_the_tissue_of_the_regions(tmp_path: Path, ink: InkSegmenter) -> None:
+    """It told that of the whole slide."""
+    slide = slide_at(tmp_path / "a.tif")
+    roi = geojson(tmp_path / "roi.geojson", (0, 0, 250, 210))
+    (plan,) = run(slide, output=None, dry_run=True, roi=roi).slides
+    assert plan.tissue_mm2 == pytest.approx(250 * 210 * 0.5**2 / 1e6, rel=0.1)
+
+
+def test_a_slide_is_segmented_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ink: InkSegmenter) -> None:
+    """Its bar raised before the first tile."""
+    shown = StringIO()
+    console = Console(file=shown, force_terminal=True, width=200)
+    monkeypatch.setattr(slides_module, "Console", lambda **_: console)
+    (result,) = run(slide_at(tmp_path / "a.tif"), output=tmp_path / "out").slides
+    assert result.state == "done"
+    assert "tiles" in shown.getvalue()
+
+
+def test_progress_of_a_resumed_slide_starts_its_clock_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of earlier calls counted as done in no time, so that what was left seemed to need none."""
+    shown = StringIO()
+    console = Console(file=shown, force_terminal=True, width=200)
+    monkeypatch.setattr(slides_module, "Console", lambda **_: console)
+    seconds = StageSeconds(reading=1, network=5, outlines=3, writing=1)
+    with slides_module.slide_bar("a") as progress:
+        progress(SlideProgress(tiles=900, tiles_in_all=1000, nuclei=12_345, mm2=4.0, seconds=StageSeconds()))
+        progress(SlideProgress(tiles=904, tiles_in_all=1000, nuclei=12_400, mm2=4.1, seconds=seconds))
+    text = shown.getvalue()
+    assert "904/1,000 tiles" in text
+    assert "12,400 nuclei, 4.1 mm2" in text
+    assert "read 10%, network 50%, outlines 30%, write 10%" in text
+    assert "-:--:--" in text
+
+
 def test_slides_need_an_output(tmp_path: Path, ink: InkSegmenter) -> None:
     with pytest.raises(ConfigError, match="give --output"):
         run(slide_at(tmp_path / "a.tif"), output=None)
-
-
-def test_too_little_memory_is_refused(tmp_path: Path, ink: InkSegmenter) -> None:
-    result = run(slide_at(tmp_path / "a.tif"), output=tmp_path / "out", memory=0.5)
-    assert "--memory 0.5 GiB" in str(result.failures[0])
-
-
-def test_read_only_output_is_one_line(tmp_path: Path, ink: InkSegmenter, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "out").write_text("a file")
-    slide = slide_at(tmp_path / "a.tif")
-    assert run_command(["segment", str(slide), "--output", str(tmp_path / "out")]) == 1
-    assert "can't be written" in capsys.readouterr().err
-
-
-def test_command_tells_the_table_and_exits_1_where_a_slide_failed(
-    tmp_path: Path, ink: InkSegmenter, capsys: pytest.CaptureFixture[str]
-) -> None:
-    slide_at(tmp_path / "in" / "b.tif")
-    (tmp_path / "in" / "a.svs").write_text("no slide")
-    assert run_command(["segment", str(tmp_path / "in"), "--as", "slide", "--output", str(tmp_path / "out")]) == 1
-    printed = capsys.readouterr()
-    assert "slide  state" in printed.out
-    assert "a.svs" in printed.err
-    assert run_command(["segment", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--status"]) == 0

@@ -19,6 +19,7 @@ from nucleate.core import Frame, Instances
 from nucleate.data.sources import json_features, open_source
 from nucleate.errors import DataError
 from nucleate.export import write_geojson
+from nucleate.files import json_stream
 from tests.core.strategies import masks_of, stacks
 from tests.data.sources import FRAME, box_mask, mended, read_nuclei, read_only_image, reasons, same, write_picture
 
@@ -189,16 +190,20 @@ def test_values_cut_by_the_end_of_what_was_read_are_read_whole(tmp_path: Path, m
     content = collection(feature(BOX), feature(shapely.box(20, 5, 30, 15)))
     write_features(tmp_path, content)
     for characters in range(1, 40):
-        monkeypatch.setattr(json_features, "CHUNK_CHARS", characters)
+        monkeypatch.setattr(json_stream, "CHUNK_CHARS", characters)
         assert list(json_features.read_features(tmp_path / "a.geojson")) == content["features"]
 
 
 def test_long_features_and_files_stop_at_the_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_features(tmp_path, collection(*[feature(BOX)] * 9))
-    monkeypatch.setattr(json_features, "CHUNK_CHARS", 16)
-    for name, words in (("MOST_FEATURE_CHARS", "a feature of more than"), ("MOST_CHARS", "unpacks to more than")):
+    monkeypatch.setattr(json_stream, "CHUNK_CHARS", 16)
+    limits = (
+        (json_stream, "MOST_VALUE_CHARS", "a value of more than"),
+        (json_features, "MOST_CHARS", "unpacks to more"),
+    )
+    for module, name, words in limits:
         with monkeypatch.context() as patch:
-            patch.setattr(json_features, name, 100)
+            patch.setattr(module, name, 100)
             with pytest.raises(DataError, match=words):
                 list(json_features.read_features(path))
 

@@ -149,6 +149,11 @@ def test_share_of_a_region_is_told(window: tuple[int, int, int, int], expected: 
     assert drawn_by_hand().share_of(window) == expected
 
 
+def test_windows_with_tissue_are_told_at_once() -> None:
+    windows = np.array([[20, 10, 50, 30], [0, 0, 20, 10], [45, 25, 46, 26], [900, 900, 990, 990]])
+    assert drawn_by_hand().meets(windows).tolist() == [True, False, True, False]
+
+
 def test_area_counts_pixels() -> None:
     assert drawn_by_hand().area_mm2 == pytest.approx(6 * (10 * 0.5) ** 2 / 1e6)
 

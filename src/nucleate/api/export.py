@@ -33,11 +33,11 @@ class ExportedFile:
 
     Attributes:
         path: of it.
-        nuclei: that it holds.
+        nuclei: that it holds; None for a script.
     """
 
     path: Path
-    nuclei: int
+    nuclei: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class ExportReport:
     def summary(self) -> str:
         """Return one line a file."""
         return "\n".join(
-            f"{file.path}: {file.nuclei:,} nuclei" if file.nuclei >= 0 else str(file.path) for file in self.files
+            str(file.path) if file.nuclei is None else f"{file.path}: {file.nuclei:,} nuclei" for file in self.files
         )
 
 
@@ -95,7 +95,7 @@ def export(
     if to == "qupath-script":
         path = output / SCRIPT_NAME if output.is_dir() else output
         slide.write_qupath_script(path)
-        return ExportReport(files=(ExportedFile(path=path, nuclei=-1),))
+        return ExportReport(files=(ExportedFile(path=path, nuclei=None),))
     given = [Path(results)] if isinstance(results, str | Path) else [Path(each) for each in results]
     if not given:
         raise ConfigError("export needs results: nucleate export SLIDE.nucleate --to ... --output ...")

@@ -13,6 +13,7 @@ from nucleate.api.slides import SlidesOutcome
 from nucleate.core import describe_scales
 from nucleate.errors import FolderInUseError, NucleateError
 from nucleate.export import count_nuclei
+from nucleate.export.summary import area_in_mm2, tissue_looked_at
 from nucleate.files import folder_lock, write_bytes
 from nucleate.inference import ImageInput, InputFailure
 from nucleate.inference.whole_slide import TABLE_NAME, SlideResult, finished_blocks, is_finished, time_tile
@@ -44,6 +45,7 @@ def plan_slides(
                 if output is not None:
                     write_bytes(folder / "tissue.png", tissue_picture(prepared.tissue))
                 notes = _notes(model, prepared, request)
+                tissue = tissue_looked_at(prepared.tissue, request.roi)
         except NucleateError as error:
             failures.append(InputFailure(file=item.file, message=str(error)))
             results.append(SlideResult(name=item.name, folder=folder, state="failed"))
@@ -53,7 +55,7 @@ def plan_slides(
                 name=item.name,
                 folder=folder,
                 state="planned",
-                tissue_mm2=prepared.tissue.area_mm2,
+                tissue_mm2=area_in_mm2(0.0 if tissue is None else tissue.area_px, prepared.plan.frame),
                 notes=notes,
             )
         )

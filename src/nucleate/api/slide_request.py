@@ -9,14 +9,16 @@ from pathlib import Path
 from nucleate.api.scaling import ScaleRequest
 from nucleate.errors import ConfigError
 from nucleate.inference import InferenceSettings
-from nucleate.inference.whole_slide import WorkSettings
+from nucleate.inference.whole_slide import WorkSettings, resident_bytes
 from nucleate.measurement import StainSettings
 from nucleate.slides import Region, SlideSettings
 
-# Process, network and a row of blocks; each tile under way holds its pixels and what becomes of them.
+# Program, network and a row of blocks; each tile under way holds its pixels and what becomes of them. What a process
+# holds before the first tile counts where it is more: another network, or a program that calls us.
 BASE_GIB = 1.0
 TILE_GIB = 0.06
 MOST_TILES_IN_FLIGHT = 8
+LEAST_GIB = 1.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class SlideRequest:
     Attributes:
         scale: what was said of all of them.
         inference: threshold, stain, tiles, batches.
-        memory_gib: bound of the process' memory.
+        memory_gib: that the process may hold.
         apply_colour_profile: bring the scanner's colours to sRGB.
         fresh: start anew.
         roi: nuclei are looked for in these regions alone; none takes the whole slide.
@@ -41,6 +43,10 @@ class SlideRequest:
     roi: tuple[Region, ...] = ()
     regions: Path | None = None
 
+    def __post_init__(self) -> None:
+        if not self.memory_gib >= LEAST_GIB:
+            raise ConfigError(f"--memory {self.memory_gib:g} GiB: at least {LEAST_GIB:g} are needed")
+
     @property
     def opening(self) -> SlideSettings:
         """Return how slides are opened."""
@@ -48,21 +54,13 @@ class SlideRequest:
 
     @property
     def work(self) -> WorkSettings:
-        """Return how blocks are segmented.
-
-        Raises:
-            ConfigError: the memory is too small.
-        """
+        """Return how blocks are segmented, with as many tiles under way as the memory leaves room for."""
+        held_gib = max(BASE_GIB, (resident_bytes() or 0) / 2**30)
+        room = math.floor((self.memory_gib - held_gib) / (2 * TILE_GIB))
         return WorkSettings(
             score_threshold=self.inference.score_threshold,
             stain=self.inference.stain,
             batch_tiles=self.inference.batch_images,
-            tiles_in_flight=self._tiles_in_flight(),
+            tiles_in_flight=min(max(1, room), MOST_TILES_IN_FLIGHT),
             stain_measurement=StainSettings(),
         )
-
-    def _tiles_in_flight(self) -> int:
-        tiles = math.floor((self.memory_gib - BASE_GIB) / (2 * TILE_GIB))
-        if tiles < 1:
-            raise ConfigError(f"--memory {self.memory_gib:g} GiB: at least {BASE_GIB + 2 * TILE_GIB:.1f} are needed")
-        return min(tiles, MOST_TILES_IN_FLIGHT)

@@ -64,7 +64,8 @@ class WholeSlideSettings:
         dry_run: tell each slide's scale, tiles, tissue, and what time, disk and memory it will take; segment nothing.
         status: tell which slides of the output are finished; segment nothing.
         shard: i/n, this process' part of the slides: every n-th from the i-th on. Processes may share one output.
-        memory: bound of the process' memory in GiB.
+        memory: GiB that the process may hold: it decides how many tiles are under way, and on Linux nothing is read
+            ahead while the process holds more.
         roi: GeoJSON of regions, level-0 pixels: nuclei are looked for in them alone.
         regions: GeoJSON of regions: their counts, densities, sizes and hot spots are told too (see `nucleate
             regions`).
@@ -145,7 +146,7 @@ def segment_slides(
         folder = result_folder(output, item.name)
         title = item.name if len(slides) == 1 else f"{item.name} ({number} of {len(slides)})"
         try:
-            with _bar(title) as progress:
+            with slide_bar(title) as progress:
                 result = run_slide(model, item.path, item.name, folder, request, progress=progress)
         except DiskFullError:
             raise
@@ -162,7 +163,7 @@ def segment_slides(
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[SlideProgress], None]]:
+def slide_bar(title: str) -> Iterator[Callable[[SlideProgress], None]]:
     """Show a slide's progress on a terminal while the block runs; gives the function that moves it on."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -171,24 +172,23 @@ def _bar(title: str) -> Iterator[Callable[[SlideProgress], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} tiles"),
-        TextColumn("{task.fields[nuclei]:,} nuclei{task.fields[area]}"),
+        TextColumn("{task.fields[found]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[shares]}"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=None, nuclei=0, area="", shares="")
+        task = bar.add_task(title, total=None, found="", shares="")
 
         def show(now: SlideProgress) -> None:
-            bar.update(
-                task,
-                completed=now.tiles,
-                total=now.tiles_in_all,
-                nuclei=now.nuclei,
-                area="" if now.mm2 is None else f", {now.mm2:.1f} mm2",
-                shares=describe_shares(now.seconds),
-            )
+            area = "" if now.mm2 is None else f", {now.mm2:.1f} mm2"
+            found = f"{now.tiles:,}/{now.tiles_in_all:,} tiles  {now.nuclei:,} nuclei{area}"
+            shares = describe_shares(now.seconds)
+            if bar.tasks[0].total is None:
+                # What an earlier call did says nothing of how fast this one is.
+                bar.reset(task, total=now.tiles_in_all, completed=now.tiles, found=found, shares=shares)
+            else:
+                bar.update(task, completed=now.tiles, found=found, shares=shares)
 
         yield show
 
@@ -198,5 +198,10 @@ def describe_shares(seconds: StageSeconds) -> str:
     total = seconds.reading + seconds.network + seconds.outlines + seconds.writing
     if not total:
         return ""
-    stages = (("read", seconds.reading), ("network", seconds.network), ("outlines", seconds.outlines))
+    stages = (
+        ("read", seconds.reading),
+        ("network", seconds.network),
+        ("outlines", seconds.outlines),
+        ("write", seconds.writing),
+    )
     return ", ".join(f"{name} {value / total:.0%}" for name, value in stages)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nucleate.errors import FolderInUseError, ResultsError
+from nucleate.errors import FolderInUseError
+from nucleate.files.atomic import unwritable
 
 LOCK_NAME = ".nucleate.lock"
 
@@ -19,6 +20,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         FolderInUseError: another process holds it.
+        DiskFullError: no space is left.
         ResultsError: the folder can't be made.
     """
     try:
@@ -30,7 +32,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
             "another nucleate process is writing here: wait for it, or choose another --output", path=folder
         ) from error
     except OSError as error:
-        raise ResultsError(f"can't be written: {error.strerror or error}", path=folder) from error
+        raise unwritable(folder, error) from error
     try:
         yield
     finally:

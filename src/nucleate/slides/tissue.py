@@ -81,6 +81,10 @@ class Tissue:
         inside = self.mask[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)]
         return float(inside.sum()) / ((x2 - x1) * (y2 - y1))
 
+    def meets(self, windows_xyxy: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return (N,) whether each of N windows holds tissue (see `share_of`)."""
+        return np.array([self.share_of((x1, y1, x2, y2)) > 0 for x1, y1, x2, y2 in windows_xyxy.tolist()], np.bool_)
+
 
 def find_tissue(slide: SlideReader, *, settings: TissueSettings = DEFAULT_SETTINGS) -> Tissue:
     """Find a slide's tissue on a thumbnail.

@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core import Frame, NucleiColumns
+from nucleate.core import Frame, ImageScale, NucleiColumns
 from nucleate.errors import SlideRegionError
 from nucleate.export import NucleiTableInfo, read_nuclei
 from nucleate.inference import Segmenter, TilingSettings
 from nucleate.inference.whole_slide import (
+    AskedRegions,
+    MemoryBound,
     SlideFolder,
     SlideOutcome,
     SlidePlan,
@@ -75,8 +77,8 @@ class ArraySlide:
         pass
 
 
-def everywhere(_: Window) -> bool:
-    return True
+def everywhere(windows_xyxy: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.ones(len(windows_xyxy), np.bool_)
 
 
 def plan_of(
@@ -84,7 +86,7 @@ def plan_of(
     *,
     tiling: TilingSettings = TILING,
     magnification: float = 1.0,
-    holds_tissue: Callable[[Window], bool] = everywhere,
+    holds_tissue: Callable[[NDArray[np.int64]], NDArray[np.bool_]] = everywhere,
     block_tiles: int = 2,
 ) -> SlidePlan:
     return plan_slide(
@@ -96,9 +98,17 @@ def plan_of(
     )
 
 
-def run_of(plan: SlidePlan, *, tiling: TilingSettings = TILING, batch_tiles: int = 2) -> SlideRun:
+def run_of(
+    plan: SlidePlan,
+    *,
+    tiling: TilingSettings = TILING,
+    batch_tiles: int = 2,
+    memory: MemoryBound | None = None,
+    asked: AskedRegions | None = None,
+) -> SlideRun:
     return SlideRun(
         plan=plan,
+        scale=ImageScale(magnification=plan.magnification, known_by="magnification"),
         work=WorkSettings(
             score_threshold=0.0,
             stain=None,
@@ -107,6 +117,7 @@ def run_of(plan: SlidePlan, *, tiling: TilingSettings = TILING, batch_tiles: int
             stain_measurement=StainSettings(),
         ),
         tiling=tiling,
+        memory=memory or MemoryBound(64.0),
         info=NucleiTableInfo(
             slide="drawn.svs",
             frame=plan.frame,
@@ -115,6 +126,7 @@ def run_of(plan: SlidePlan, *, tiling: TilingSettings = TILING, batch_tiles: int
             model="ink",
             measurement_names=(),
         ),
+        asked=asked,
     )
 
 

@@ -6,9 +6,10 @@ import json
 import sys
 from pathlib import Path
 
+from nucleate.core import ImageScale
 from nucleate.export import NucleiTableInfo
 from nucleate.inference import TilingSettings
-from nucleate.inference.whole_slide import SlideFolder, SlideRun, WorkSettings, plan_slide, segment_slide
+from nucleate.inference.whole_slide import MemoryBound, SlideFolder, SlideRun, WorkSettings, plan_slide, segment_slide
 from nucleate.measurement import StainSettings
 from nucleate.slides import find_tissue, open_slide
 from tests.inference.fake_segmenter import InkSegmenter
@@ -23,11 +24,10 @@ def main() -> None:
         calls.write(json.dumps({"blocks": len(results.finished_blocks)}) + "\n")
     with open_slide(path) as slide:
         tissue = find_tissue(slide)
-        plan = plan_slide(
-            slide.info.frame, TILING, magnification=1.0, holds_tissue=lambda window: tissue.share_of(window) > 0
-        )
+        plan = plan_slide(slide.info.frame, TILING, magnification=1.0, holds_tissue=tissue.meets)
         run = SlideRun(
             plan=plan,
+            scale=ImageScale(magnification=1.0, known_by="magnification"),
             work=WorkSettings(
                 score_threshold=0.2,
                 stain=None,
@@ -36,6 +36,7 @@ def main() -> None:
                 stain_measurement=StainSettings(),
             ),
             tiling=TILING,
+            memory=MemoryBound(64.0),
             info=NucleiTableInfo(
                 slide=path.name,
                 frame=plan.frame,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -71,6 +72,53 @@ def test_a_torn_line_costs_its_block_alone(tmp_path: Path) -> None:
     assert outcome.kept_blocks == len(lines) - 1
     segment_drawn(SLIDE, tmp_path / "whole")
     assert table_bytes(tmp_path) == table_bytes(tmp_path / "whole")
+
+
+def test_mending_a_torn_journal_on_a_full_disk_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was cut to nothing before it was written anew, so a full disk cost every finished block."""
+    with pytest.raises(RuntimeError):
+        segment_drawn(SLIDE, tmp_path, segmenter=StoppingSegmenter(40, RuntimeError()))
+    journal = tmp_path / ".state" / "journal.jsonl"
+    with journal.open("a") as lines:
+        lines.write('{"block":')
+    before = journal.read_bytes()
+
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(DiskFullError, match="No space left"):
+            segment_drawn(SLIDE, tmp_path)
+    assert journal.read_bytes() == before
+    assert segment_drawn(SLIDE, tmp_path).kept_blocks == before.count(b"\n")
+
+
+def test_finished_blocks_without_their_plan_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        segment_drawn(SLIDE, tmp_path, segmenter=StoppingSegmenter(40, RuntimeError()))
+    folder = SlideFolder(tmp_path, {"plan": "1.0"})
+    stored = folder.stored_plan()
+    assert stored is not None
+    stored.check(plan_of(SLIDE), tmp_path)
+    with pytest.raises(ResultsError, match="blocks of other tiles"):
+        stored.check(plan_of(SLIDE, block_tiles=3), tmp_path)
+    for damaged in ("", "{}", '{"scale": {"magnification": -1, "known_by": "mpp"}}'):
+        (tmp_path / ".state" / "plan.json").write_text(damaged)
+        with pytest.raises(ResultsError, match="missing or damaged: start anew with --fresh"):
+            folder.stored_plan()
+    assert SlideFolder(tmp_path, {"plan": "1.0"}, fresh=True).stored_plan() is None
+
+
+def test_what_cant_be_removed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segment_drawn(SLIDE, tmp_path)
+
+    def read_only(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with pytest.raises(ResultsError, match="can't be written: Read-only file system"):
+        SlideFolder(tmp_path, {"plan": "2"}, fresh=True)
 
 
 def test_a_block_whose_file_is_gone_is_done_again(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_progress_counts_tiles_nuclei_and_area(tmp_path: Path) -> None:
 def test_tiles_without_tissue_are_not_segmented(tmp_path: Path) -> None:
     slide = ArraySlide(draw_discs(64, 640, [(20, 30, 6), (600, 30, 6)]))
     segmenter = InkSegmenter()
-    plan = plan_of(slide, holds_tissue=lambda window: window[2] <= 200)
+    plan = plan_of(slide, holds_tissue=lambda windows: windows[:, 2] <= 200)
     nuclei = nuclei_of(segment_drawn(slide, tmp_path, segmenter=segmenter, plan=plan))
     assert len(nuclei) == 1
     assert sum(map(len, segmenter.batches)) == plan.tiles < plan_of(slide).tiles

@@ -18,10 +18,10 @@ from shapely.geometry import Polygon
 from nucleate.core import NucleiColumns
 from nucleate.errors import DataError
 from nucleate.export.nuclei_table import NucleiTableInfo
-from nucleate.export.slide.json_stream import read_items
 from nucleate.export.slide.reading import MeasuredRows, columns_of
 from nucleate.export.slide.slide_table import ExportedNuclei, SlideGroup, SlideTable
 from nucleate.files import write_path
+from nucleate.files.json_stream import read_items
 
 _IMAGE_ID = 1
 

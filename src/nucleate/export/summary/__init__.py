@@ -12,6 +12,7 @@ from nucleate.export.summary.overview import (
     TISSUE_NAME,
     SlideOverview,
     read_overview,
+    tissue_looked_at,
     write_density_picture,
     write_overview,
 )
@@ -35,12 +36,15 @@ from nucleate.export.summary.slide import (
     RunFacts,
     SlideSummary,
     StageTime,
+    area_in_mm2,
     read_summary,
     summarise_table,
     write_summary,
 )
 
 __all__ = [
+    "area_in_mm2",
+    "tissue_looked_at",
     "DENSITY_NAME",
     "HOT_SPOTS_NAME",
     "MOST_RELATIVE_ERROR",

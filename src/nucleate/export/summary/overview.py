@@ -72,12 +72,7 @@ def write_overview(
     """
     table = folder / TABLE_NAME
     info = read_table_info(table)
-    looked_at = tissue_region(tissue)
-    if looked_at is not None and roi:
-        common = polygons_of(shapely.intersection(looked_at.geometry, RegionIndex(roi).union))
-        looked_at = None
-        if not common.is_empty:
-            looked_at = Region(name="tissue", geometry=common, classification=TISSUE_CLASS)
+    looked_at = tissue_looked_at(tissue, roi)
     area_px = 0.0 if looked_at is None else looked_at.area_px
     summary = summarise_table(table, tissue_mm2=area_in_mm2(area_px, info.frame), run=run)
     # An earlier run's must not stand for a slide without tissue.
@@ -92,6 +87,15 @@ def write_overview(
     # Last: it stands for a slide that is finished.
     write_summary(folder / SUMMARY_NAME, summary)
     return summary
+
+
+def tissue_looked_at(tissue: Tissue, roi: Sequence[Region]) -> Region | None:
+    """Return the tissue of a slide, of its regions where there are any; None where there is none."""
+    looked_at = tissue_region(tissue)
+    if looked_at is None or not roi:
+        return looked_at
+    common = polygons_of(shapely.intersection(looked_at.geometry, RegionIndex(roi).union))
+    return None if common.is_empty else Region(name="tissue", geometry=common, classification=TISSUE_CLASS)
 
 
 def read_overview(folder: Path) -> SlideOverview:

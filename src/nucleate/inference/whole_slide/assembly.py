@@ -67,7 +67,11 @@ def settled_rows(
         kept, waits = _settle_row(found, plan.frame, same_nucleus_iou, open_from_px)
         waiting = found.select(waits)
         complete_to_px = min(open_from_px, float(waiting.nuclei.boxes_xyxy[:, 1].min(initial=np.inf)))
-        yield SettledRow(nuclei=_in_order(found.select(kept)).nuclei, complete_to_px=complete_to_px)
+        settled = SettledRow(nuclei=_in_order(found.select(kept)).nuclei, complete_to_px=complete_to_px)
+        # A row of a wide slide is large: none is held on while the next one is made.
+        del found
+        yield settled
+        del settled
 
 
 def _settle_row(
@@ -113,6 +117,8 @@ def with_neighbours(
             above = np.concatenate([above, nuclei.centroids_xy])
             next_px = min([row.complete_to_px, *(other.centroids_xy[:, 1].min(initial=np.inf) for other in held)])
             above = above[above[:, 1] >= next_px - reach_px]
+            del nuclei
+        del row
 
 
 def _lowest(nuclei: NucleiColumns) -> float:
@@ -143,3 +149,4 @@ def numbered(rows: Iterable[NucleiColumns]) -> Iterator[NucleiColumns]:
         numbers = np.arange(first, first + len(row), dtype=np.int64)
         first += len(row)
         yield replace(row, numbers=numbers)
+        del row

@@ -12,14 +12,16 @@ from typing import Any
 
 from nucleate.errors import ResultsError
 from nucleate.export.nuclei_table import NucleiTableInfo
-from nucleate.files import unwritable, write_json
+from nucleate.files import unwritable, write_json, write_text
 from nucleate.inference.whole_slide.found import FoundNuclei, read_found, write_found
 from nucleate.inference.whole_slide.plan import Block
+from nucleate.inference.whole_slide.stored_plan import StoredPlan
 
 SUFFIX = ".nucleate"
 TABLE_NAME = "nuclei.parquet"
 SUMMARY_NAME = "summary.json"
 _STATE = ".state"
+_PLAN_NAME = "plan.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ def is_finished(folder: Path) -> bool:
 def finished_blocks(folder: Path) -> BlockCount | None:
     """Return how far a slide is by its journal; None where none was begun. Needs no lock."""
     try:
-        in_all = int(json.loads((folder / _STATE / "plan.json").read_text(encoding="utf-8"))["blocks"])
+        in_all = int(json.loads((folder / _STATE / _PLAN_NAME).read_text(encoding="utf-8"))["blocks"])
     except (OSError, ValueError, KeyError):
         return None
     try:
@@ -132,9 +134,21 @@ class SlideFolder:
         """Return the journal, by block; empty once the slide is finished."""
         return self._blocks
 
-    def begin(self, blocks: int, tiles: int) -> None:
-        """Write down how much there is to do, for who asks how far it is."""
-        write_json(self._state / "plan.json", {"blocks": blocks, "tiles": tiles})
+    def stored_plan(self) -> StoredPlan | None:
+        """Return the plan of the finished blocks; None where there are none.
+
+        Raises:
+            ResultsError: it is missing or damaged.
+        """
+        return StoredPlan.read(self._state / _PLAN_NAME) if self._blocks else None
+
+    def begin(self, plan: StoredPlan) -> None:
+        """Keep the plan, for a call that goes on and for who asks how far it is.
+
+        Raises:
+            ResultsError: the disk is full or not writable.
+        """
+        plan.write(self._state / _PLAN_NAME)
 
     def save(self, block: FinishedBlock, found: FoundNuclei, info: NucleiTableInfo) -> None:
         """Keep a block: its nuclei first, then its line of the journal.
@@ -191,7 +205,7 @@ class SlideFolder:
         """Return the blocks that are here whole; a torn last line is the block that a kill cost."""
         blocks: dict[int, FinishedBlock] = {}
         try:
-            text = self._journal.read_text(encoding="utf-8")
+            text = self._journal.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return blocks
         except OSError as error:
@@ -205,18 +219,21 @@ class SlideFolder:
             if self._path(block.block).is_file():
                 blocks[block.block] = block
         if "".join(whole) != text:
-            # So that the next line doesn't grow onto a torn one.
-            self._journal.write_text("".join(whole), encoding="utf-8")
+            # So that the next line doesn't grow onto a torn one; whole or not at all, should the disk be full.
+            write_text(self._journal, "".join(whole))
         return blocks
 
     def _remove_all(self) -> None:
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if path.name.startswith(".nucleate"):
-                continue
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        try:
+            for path in self.folder.iterdir() if self.folder.is_dir() else ():
+                if path.name.startswith(".nucleate"):
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
 
 
 def _parsed(line: str) -> FinishedBlock | None:

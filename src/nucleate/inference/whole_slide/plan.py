@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nucleate.core import Frame
 from nucleate.errors import ConfigError
 from nucleate.inference.tiling import WHOLE_UP_TO, Span, TilingSettings
+from nucleate.models.run_card import CARD_NAME
 
 Window = tuple[int, int, int, int]
 Region = tuple[float, float, float, float]
@@ -87,6 +92,17 @@ class SlidePlan:
         """Return the number of tiles with tissue."""
         return sum(len(block.tiles) for block in self.blocks)
 
+    @property
+    def tile_numbers(self) -> NDArray[np.int64]:
+        """Return the numbers of the tiles with tissue, ascending."""
+        return np.sort(np.array([tile.number for block in self.blocks for tile in block.tiles], np.int64))
+
+    @property
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits that differ where blocks or what their tiles see do."""
+        seen = [(block.number, [(tile.number, tile.window_xyxy) for tile in block.tiles]) for block in self.blocks]
+        return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
     def rows(self) -> list[tuple[Block, ...]]:
         """Return the blocks by row, rows without tissue left out."""
         return [tuple(group) for _, group in itertools.groupby(self.blocks, key=lambda block: block.row)]
@@ -101,7 +117,7 @@ def plan_slide(
     tiling: TilingSettings,
     *,
     magnification: float,
-    holds_tissue: Callable[[Window], bool],
+    holds_tissue: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
     block_tiles: int = BLOCK_TILES,
 ) -> SlidePlan:
     """Return the blocks of a slide.
@@ -110,25 +126,29 @@ def plan_slide(
         frame: level 0.
         tiling: in magnified pixels; needs a tile size.
         magnification: what level-0 pixels are magnified by; from `slide_magnification`.
-        holds_tissue: asked for the window that each tile sees.
+        holds_tissue: asked once for what all tiles see, (N, 4) level-0 pixels by number; answers (N,).
         block_tiles: tiles a side of a block.
 
     Raises:
         ConfigError: the model takes images whole only.
     """
     if tiling.tile_px is None:
-        raise ConfigError("the model says no tile size, so it can't take a slide; give --tile-px")
+        raise ConfigError(
+            f"the model says no tile size, so it can't take a slide: write {CARD_NAME} beside its weights, "
+            "with the lines `name: NAME`, `class_names: [nucleus]`, `tile_px: 512`"
+        )
     rows = _spans(frame.height_px, tiling, magnification)
     columns = _spans(frame.width_px, tiling, magnification)
+    every = _tiles(rows, columns)
+    chosen = holds_tissue(np.array([tile.window_xyxy for tile in every], np.int64))
     blocks_across = math.ceil(len(columns) / block_tiles)
     blocks = []
     for top, left in itertools.product(range(0, len(rows), block_tiles), range(0, len(columns), block_tiles)):
         places = itertools.product(
             range(top, min(top + block_tiles, len(rows))), range(left, min(left + block_tiles, len(columns)))
         )
-        tiles = tuple(
-            tile for row, column in places if holds_tissue((tile := _tile(rows, columns, row, column)).window_xyxy)
-        )
+        numbers = (row * len(columns) + column for row, column in places)
+        tiles = tuple(every[number] for number in numbers if chosen[number])
         if tiles:
             row = top // block_tiles
             blocks.append(Block(number=row * blocks_across + left // block_tiles, row=row, tiles=tiles))
@@ -169,16 +189,20 @@ def _spans(length_px: int, tiling: TilingSettings, magnification: float) -> list
     ]
 
 
-def _tile(rows: Sequence[Span], columns: Sequence[Span], row: int, column: int) -> SlideTile:
-    down, across = rows[row], columns[column]
-    top, bottom = _private(rows, row)
-    left, right = _private(columns, column)
-    return SlideTile(
-        number=row * len(columns) + column,
-        window_xyxy=(across.start, down.start, across.stop, down.stop),
-        owned_xyxy=(across.owned_from, down.owned_from, across.owned_to, down.owned_to),
-        private_xyxy=(left, top, right, bottom),
-    )
+def _tiles(rows: Sequence[Span], columns: Sequence[Span]) -> list[SlideTile]:
+    """Return all tiles of a slide, row by row."""
+    alone_down = [_private(rows, row) for row in range(len(rows))]
+    alone_across = [_private(columns, column) for column in range(len(columns))]
+    return [
+        SlideTile(
+            number=row * len(columns) + column,
+            window_xyxy=(across.start, down.start, across.stop, down.stop),
+            owned_xyxy=(across.owned_from, down.owned_from, across.owned_to, down.owned_to),
+            private_xyxy=(alone_across[column][0], alone_down[row][0], alone_across[column][1], alone_down[row][1]),
+        )
+        for row, down in enumerate(rows)
+        for column, across in enumerate(columns)
+    ]
 
 
 def _private(spans: Sequence[Span], index: int) -> tuple[float, float]:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from nucleate.core import ImageScale
 from nucleate.errors import DataError
 from nucleate.export.nuclei_table import NucleiTableInfo, NucleiTableWriter
 from nucleate.inference.segmenter import Segmenter
 from nucleate.inference.tiling import TilingSettings
+from nucleate.inference.whole_slide.asked import AskedRegions
 from nucleate.inference.whole_slide.assembly import NeighbourSettings, numbered, settled_rows, with_neighbours
 from nucleate.inference.whole_slide.folder import (
     TABLE_NAME,
@@ -22,12 +21,12 @@ from nucleate.inference.whole_slide.folder import (
     StageSeconds,
     UnreadableTile,
 )
+from nucleate.inference.whole_slide.memory import MemoryBound
 from nucleate.inference.whole_slide.plan import SlidePlan
+from nucleate.inference.whole_slide.stored_plan import StoredPlan
 from nucleate.inference.whole_slide.work import WorkSettings, segment_blocks
 from nucleate.measurement import NEIGHBOURHOOD_COLUMNS, NUCLEUS_COLUMNS
 from nucleate.slides import SlideReader
-
-CentresInside = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,19 +75,23 @@ class SlideRun:
 
     Attributes:
         plan: tiles and blocks.
+        scale: that the plan was made with, and how it is known.
         work: score, stain, batches.
         tiling: what the plan was made with.
+        memory: that the process may hold.
         info: what the table is about; its measurement names are set here.
         neighbours: how far they are looked for.
-        inside: of (N, 2) level-0 points, which lie in the regions that were asked for; None takes all.
+        asked: the regions that nuclei are wanted of; None takes the whole slide.
     """
 
     plan: SlidePlan
+    scale: ImageScale
     work: WorkSettings
     tiling: TilingSettings
+    memory: MemoryBound
     info: NucleiTableInfo
     neighbours: NeighbourSettings = field(default_factory=NeighbourSettings)
-    inside: CentresInside | None = None
+    asked: AskedRegions | None = None
 
 
 def segment_slide(
@@ -108,10 +111,10 @@ def segment_slide(
     block_info = replace(run.info, measurement_names=tuple(column.name for column in NUCLEUS_COLUMNS))
     kept = dict(folder.finished_blocks)
     missing = [block for block in run.plan.blocks if block.number not in kept]
-    folder.begin(len(run.plan.blocks), run.plan.tiles)
+    folder.begin(StoredPlan.of(run.plan, run.scale, run.info.mpp_known_by))
     report = _Reporter(run.plan, kept, progress)
     writing_seconds = StageSeconds()
-    for finished, found in segment_blocks(segmenter, slide, run.plan, missing, run.work):
+    for finished, found in segment_blocks(segmenter, slide, run.plan, missing, run.work, memory=run.memory):
         writing = time.perf_counter()
         folder.save(finished, found, block_info)
         written = StageSeconds(writing=time.perf_counter() - writing)
@@ -135,16 +138,17 @@ def segment_slide(
 
 def _assemble(table: Path, folder: SlideFolder, run: SlideRun, block_info: NucleiTableInfo) -> int:
     rows = settled_rows(run.plan, lambda block: folder.read(block, block_info), run.tiling.same_nucleus_iou)
-    if run.inside is not None:
-        inside = run.inside
-        rows = (replace(row, nuclei=row.nuclei.select(inside(row.nuclei.centroids_xy))) for row in rows)
     measured = with_neighbours(rows, run.plan.frame.mpp, run.neighbours)
+    if run.asked is not None:
+        measured = run.asked.only(measured, run.plan.frame.mpp)
     names = (*block_info.measurement_names, *(column.name for column in NEIGHBOURHOOD_COLUMNS))
     nuclei = 0
     with NucleiTableWriter(table, replace(run.info, measurement_names=names)) as writer:
         for row in numbered(measured):
             writer.write(row)
+            run.memory.watch()
             nuclei += len(row)
+            del row
     return nuclei
 
 

@@ -22,6 +22,7 @@ from nucleate.inference.magnification import in_frame, magnified_frame
 from nucleate.inference.segmenter import OutlineSegmenter, Segmenter
 from nucleate.inference.whole_slide.folder import FinishedBlock, StageSeconds, UnreadableTile
 from nucleate.inference.whole_slide.found import FoundNuclei, packed_bits, report_tile
+from nucleate.inference.whole_slide.memory import MemoryBound
 from nucleate.inference.whole_slide.plan import Block, SlidePlan, SlideTile
 from nucleate.measurement import NUCLEUS_COLUMNS, StainSettings, measure_nuclei, outlines_wkb
 from nucleate.slides import SlideReader
@@ -64,10 +65,29 @@ class _ReportedTile:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Pipeline:
+    """What the blocks of a slide go through."""
+
+    segmenter: Segmenter
+    plan: SlidePlan
+    settings: WorkSettings
+    memory: MemoryBound
+    outlining: ThreadPoolExecutor
+
+
 def segment_blocks(
-    segmenter: Segmenter, slide: SlideReader, plan: SlidePlan, blocks: Sequence[Block], settings: WorkSettings
+    segmenter: Segmenter,
+    slide: SlideReader,
+    plan: SlidePlan,
+    blocks: Sequence[Block],
+    settings: WorkSettings,
+    *,
+    memory: MemoryBound,
 ) -> Iterator[tuple[FinishedBlock, FoundNuclei]]:
     """Yield the blocks' nuclei in order, each as soon as its tiles are done.
+
+    While the process holds more memory than it may, nothing is read ahead: one batch is under way, as it has to be.
 
     Args:
         segmenter: the model.
@@ -75,14 +95,16 @@ def segment_blocks(
         plan: of the slide.
         blocks: those that are still to do.
         settings: how.
+        memory: that the process may hold.
     """
     tiles = (tile for block in blocks for tile in block.tiles)
     reads = (partial(_read, slide, tile, plan.magnification) for tile in tiles)
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as outlining:
-        read = _ahead(reading, reads, settings.tiles_in_flight + settings.batch_tiles)
+        read = _ahead(reading, reads, settings.tiles_in_flight + settings.batch_tiles, memory)
+        pipeline = _Pipeline(segmenter=segmenter, plan=plan, settings=settings, memory=memory, outlining=outlining)
         try:
             for block in blocks:
-                yield _segment_block(segmenter, plan, block, read, outlining, settings)
+                yield _segment_block(pipeline, block, read)
         except BaseException:
             # What was read ahead is of no use any more; Ctrl-C should not wait for it.
             reading.shutdown(wait=False, cancel_futures=True)
@@ -118,14 +140,8 @@ def time_tile(segmenter: Segmenter, slide: SlideReader, plan: SlidePlan, setting
     return timed
 
 
-def _segment_block(
-    segmenter: Segmenter,
-    plan: SlidePlan,
-    block: Block,
-    read: Iterator[_ReadTile],
-    outlining: ThreadPoolExecutor,
-    settings: WorkSettings,
-) -> tuple[FinishedBlock, FoundNuclei]:
+def _segment_block(pipeline: _Pipeline, block: Block, read: Iterator[_ReadTile]) -> tuple[FinishedBlock, FoundNuclei]:
+    plan, settings = pipeline.plan, pipeline.settings
     unreadable: list[UnreadableTile] = []
     reported: list[Future[_ReportedTile]] = []
     seconds = StageSeconds()
@@ -138,13 +154,14 @@ def _segment_block(
             if item.pixels_rgb is None
         ]
         started = time.perf_counter()
-        answers = _answers(segmenter, plan, batch, settings)
+        answers = _answers(pipeline.segmenter, plan, batch, settings)
         seconds += StageSeconds(network=time.perf_counter() - started)
         for tile, pixels_rgb, instances in answers:
-            reported.append(outlining.submit(_report, plan, tile, pixels_rgb, instances, settings))
+            reported.append(pipeline.outlining.submit(_report, plan, tile, pixels_rgb, instances, settings))
         # Waiting for the one that far back bounds how many tiles' pixels are held.
-        if len(reported) > settings.tiles_in_flight:
-            reported[-1 - settings.tiles_in_flight].result()
+        behind = 0 if pipeline.memory.is_exceeded() else settings.tiles_in_flight
+        if len(reported) > behind:
+            reported[-1 - behind].result()
     parts = [future.result() for future in reported]
     found = FoundNuclei.concatenate(
         [FoundNuclei.empty([column.name for column in NUCLEUS_COLUMNS]), *(part.found for part in parts)]
@@ -160,10 +177,12 @@ def _segment_block(
     return finished, found
 
 
-def _ahead(pool: ThreadPoolExecutor, calls: Iterable[Callable[[], T]], depth: int) -> Iterator[T]:
-    """Yield the calls' results in order while at most `depth` later ones are made."""
+def _ahead(pool: ThreadPoolExecutor, calls: Iterable[Callable[[], T]], depth: int, memory: MemoryBound) -> Iterator[T]:
+    """Yield the calls' results in order while at most `depth` later ones are made, none without memory for it."""
     waiting: deque[Future[T]] = deque()
     for call in calls:
+        while waiting and memory.is_exceeded():
+            yield waiting.popleft().result()
         waiting.append(pool.submit(call))
         if len(waiting) > depth:
             yield waiting.popleft().result()
