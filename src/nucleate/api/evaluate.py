@@ -24,7 +24,7 @@ from nucleate.api.predictions import (
     slide_files,
 )
 from nucleate.api.scaling import DatasetScales, ScaleRequest
-from nucleate.api.scoring import DEFAULT_SETTINGS, EvaluateSettings, scoring_rules, vague_areas
+from nucleate.api.scoring import DEFAULT_SETTINGS, EvaluateSettings, ScoringSettings, scoring_rules, vague_areas
 from nucleate.core import Instances
 from nucleate.core.stain import StainNormalisation
 from nucleate.data import CocoDataset, Split
@@ -163,7 +163,7 @@ def _check_folder(output: Path) -> None:
 
 
 def score_part(
-    part: ScoredPart, found: FoundPredictions, conditions: EvaluationSettings, settings: EvaluateSettings
+    part: ScoredPart, found: FoundPredictions, conditions: EvaluationSettings, settings: ScoringSettings
 ) -> Evaluation:
     """Return the scores of a split, with the notes that reading the predictions left.
 
@@ -171,7 +171,7 @@ def score_part(
         DataError: predictions and annotations don't fit, or an image has no vague area.
     """
     evaluation = evaluate_predictions(part.dataset, found.predictions, conditions, vague=vague_areas(settings))
-    return replace(evaluation, notes=(*found.notes, *evaluation.notes))
+    return replace(evaluation, notes=(*part.notes, *found.notes, *evaluation.notes))
 
 
 def _segment(model: LoadedModel, dataset: CocoDataset, settings: EvaluateSettings) -> FoundPredictions:

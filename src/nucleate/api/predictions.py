@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nucleate.api.scoring import EvaluateSettings, protocol_of
+from nucleate.api.scoring import ScoringSettings, protocol_of
 from nucleate.data import CocoDataset, Split, available_splits, read_dataset
 from nucleate.errors import ConfigError, DataError
 from nucleate.evaluation import (
+    CentroidLimit,
     EvaluationSettings,
     FoundPredictions,
     dataset_of_side,
@@ -28,17 +29,25 @@ _WHOLE: Split = "all"
 _DEFAULT_SPLITS: tuple[Split, ...] = ("test", "val", _WHOLE)
 DEFAULT_THRESHOLD = 0.5
 CHUNK_BYTES = 2**20
-# More pairs of one image are scored in bands: AP compares every nucleus with every other one, in 8 bytes a pair.
+# More pairs of one image are scored in bands: COCO's AP compares every nucleus with every other one, 8 bytes a pair.
 MANY_PAIRS = 25_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScoredPart:
-    """The split to score, and the whole data set that it comes from."""
+    """The split to score, and the whole data set that it comes from.
+
+    Attributes:
+        dataset: the split's images.
+        whole: all images.
+        split: its name.
+        notes: what is to be said of the split, one sentence each.
+    """
 
     dataset: CocoDataset
     whole: CocoDataset
     split: Split
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,7 +94,7 @@ class ReadPredictions:
     file_format: FileFormat
     path: Path
 
-    def conditions(self, rules: EvaluationSettings, settings: EvaluateSettings) -> EvaluationSettings:
+    def conditions(self, rules: EvaluationSettings, settings: ScoringSettings) -> EvaluationSettings:
         """Return the rules with the predictions' name, fingerprint and score threshold.
 
         A results list holds what a model weighs, the other formats what it settled on: all their nuclei count.
@@ -108,11 +117,12 @@ class SlideFiles:
     annotated: GeoParquetFile
     predicted: GeoParquetFile
 
-    def conditions(self, settings: EvaluateSettings) -> EvaluationSettings:
+    def conditions(self, settings: ScoringSettings) -> EvaluationSettings:
         """Return the rules with the predictions' name, fingerprint and score threshold."""
         return EvaluationSettings(
             empty_image=settings.empty_image,
             protocol=protocol_of(settings),
+            centroid_limit=CentroidLimit(distance_px=settings.centroid_px),
             score_threshold=0.0 if settings.score is None else settings.score,
             score_threshold_from="all nuclei count" if settings.score is None else "given",
             model=self.predicted.path.name,
@@ -140,7 +150,7 @@ def slide_files(predictions: Path, annotations: Path) -> SlideFiles | None:
     return files if max(right - left, 0) * max(bottom - top, 0) > LARGEST_FRAME_PX else None
 
 
-def read_annotations(path: Path, on: Split | None, settings: EvaluateSettings) -> AnnotatedSide:
+def read_annotations(path: Path, on: Split | None, settings: ScoringSettings) -> AnnotatedSide:
     """Return annotations of any format.
 
     Raises:
@@ -156,7 +166,7 @@ def read_annotations(path: Path, on: Split | None, settings: EvaluateSettings) -
     return AnnotatedSide(side=read_side(path), images_dir=images_dir)
 
 
-def read_part(path: Path, on: Split | None, settings: EvaluateSettings) -> ScoredPart:
+def read_part(path: Path, on: Split | None, settings: ScoringSettings) -> ScoredPart:
     """Return a split, by default test where there is one, else val, else all.
 
     Raises:
@@ -169,7 +179,28 @@ def read_part(path: Path, on: Split | None, settings: EvaluateSettings) -> Score
         raise DataError("no image to score", path=dataset.annotations_path)
     if split == _WHOLE or _WHOLE not in splits:
         return ScoredPart(dataset=dataset, whole=dataset, split=split)
-    return ScoredPart(dataset=dataset, whole=read_dataset(path, images_dir=settings.images), split=split)
+    notes: tuple[str, ...] = ()
+    if split in ("val", "test") and "train" in splits:
+        notes = _organ_notes(dataset, read_dataset(path, split="train", images_dir=settings.images))
+    whole = read_dataset(path, images_dir=settings.images)
+    return ScoredPart(dataset=dataset, whole=whole, split=split, notes=notes)
+
+
+def _organ_notes(dataset: CocoDataset, training: CocoDataset) -> tuple[str, ...]:
+    """Return whether the images' organs were left out of the training images; nothing where an image names none."""
+    organs = [record.organ for record in dataset.records]
+    if None in organs:
+        return ()
+    trained = {record.organ for record in training.records}
+    shared = [organ for organ in organs if organ in trained]
+    if not shared:
+        return (f"None of the {len(set(organs))} organs here is among the data set's training images",)
+    return (
+        f"{len(shared)} of {len(organs)} images are of the {len(set(shared))} organs that the data set's training images "
+        "show too, and images of an organ are alike (in NuInsSeg they share a slide): the scores speak of other images "
+        "of these slides, and the intervals by organ are the honest ones; `nucleate prepare --group organ` leaves "
+        "organs out",
+    )
 
 
 def read_predictions(path: Path, annotated: AnnotatedSide) -> ReadPredictions:
