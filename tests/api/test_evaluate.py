@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from nucleate.api.evaluate import evaluate
@@ -386,3 +387,37 @@ def test_another_protocol_in_the_output_is_not_replaced(tmp_path: Path, data: Pa
     evaluate(results, data, output=output)
     with pytest.raises(ResultsError, match="holds an evaluation with protocol 'standard', this one has 'pannuke'"):
         evaluate(results, data, output=output, settings=EvaluateSettings(protocol="pannuke"))
+
+
+def _split_data(folder: Path, trained: str) -> Path:
+    """Return a prepared data set of one training image, of the given organ, and one test image of the colon."""
+    (folder / "annotations").mkdir(parents=True)
+    box = {"id": 1, "category_id": 1, "iscrowd": 0, "area": 100, "bbox": [2, 2, 10, 10]}
+    box["segmentation"] = [[2, 2, 12, 2, 12, 12, 2, 12]]
+    images = [
+        {"id": number, "file_name": f"{number}.png", "height": 20, "width": 20, "organ": organ}
+        for number, organ in ((1, trained), (2, "human colon"))
+    ]
+    for name, chosen in (("train", images[:1]), ("test", images[1:]), ("all", images)):
+        annotations = [{**box, "id": image["id"], "image_id": image["id"]} for image in chosen]
+        content = {"images": chosen, "annotations": annotations, "categories": [{"id": 1, "name": "nucleus"}]}
+        (folder / "annotations" / f"{name}.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("trained", "said"),
+    [
+        ("human colon", "1 of 1 images are of the 1 organs that the data set's training images show too"),
+        ("human liver", "None of the 1 organs here is among the data set's training images"),
+    ],
+)
+def test_organs_that_training_images_show_too_are_remarked(tmp_path: Path, trained: str, said: str) -> None:
+    data = _split_data(tmp_path / "data", trained)
+    record = {"image_id": 2, "category_id": 1, "score": 0.9, "bbox": [2, 2, 10, 10]}
+    code = coco_mask.encode(np.asfortranarray(np.pad(np.ones((10, 10), np.uint8), ((2, 8), (2, 8)))))
+    record["segmentation"] = {"size": [20, 20], "counts": code["counts"].decode()}
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps([record]))
+    assert said in evaluate(results, data, on="test").summary()
+    assert said not in evaluate(results, data, on="all").summary()

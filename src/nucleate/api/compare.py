@@ -24,7 +24,6 @@ from nucleate.files import folder_lock
 from nucleate.models.run_card import RunCard
 from nucleate.readers import detect_format
 
-
 DEFAULT_SETTINGS = CompareSettings()
 
 

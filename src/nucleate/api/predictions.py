@@ -195,12 +195,13 @@ def _organ_notes(dataset: CocoDataset, training: CocoDataset) -> tuple[str, ...]
     shared = [organ for organ in organs if organ in trained]
     if not shared:
         return (f"None of the {len(set(organs))} organs here is among the data set's training images",)
-    return (
-        f"{len(shared)} of {len(organs)} images are of the {len(set(shared))} organs that the data set's training images "
-        "show too, and images of an organ are alike (in NuInsSeg they share a slide): the scores speak of other images "
-        "of these slides, and the intervals by organ are the honest ones; `nucleate prepare --group organ` leaves "
-        "organs out",
+    note = (
+        f"{len(shared)} of {len(organs)} images are of the {len(set(shared))} organs that the data set's training "
+        "images show too, and images of an organ are alike (in NuInsSeg they share a slide): the scores speak of other "
+        "images of these organs, and intervals by image are too narrow for anything else; `nucleate prepare --group "
+        "organ` leaves whole organs out"
     )
+    return (note,)
 
 
 def read_predictions(path: Path, annotated: AnnotatedSide) -> ReadPredictions:

@@ -111,7 +111,9 @@ class Comparison:
 
     def _left_out(self) -> str:
         count, shown = len(self.left_out), ", ".join(self.left_out[:NAMES_SHOWN])
-        images = "1 image that not all models have was" if count == 1 else f"{count} images that not all models have were"
+        images = (
+            "1 image that not all models have was" if count == 1 else f"{count} images that not all models have were"
+        )
         more = f" and {count - NAMES_SHOWN} more" if count > NAMES_SHOWN else ""
         return f"{images} left out of all scores here: {shown}{more}"
 

@@ -97,9 +97,7 @@ def evaluate_predictions(
         data_fingerprint=dataset.fingerprint,
         overall=_group(ALL_IMAGES, rows, scorer, settings),
         organs=tuple(_group(organ, [row for row in rows if row.organ == organ], scorer, settings) for organ in organs),
-        species=tuple(
-            _group(name, [row for row in rows if row.species == name], scorer, settings) for name in species
-        ),
+        species=tuple(_group(name, [row for row in rows if row.species == name], scorer, settings) for name in species),
         classes=_classes(dataset.class_names, tissues) if several else (),
         images=tuple(rows),
         intervals=_intervals(rows, settings),

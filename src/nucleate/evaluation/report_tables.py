@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucleate.evaluation.average_precision import PrecisionTable
 from nucleate.evaluation.fates import FoundShare, recall_by_area, recall_by_contact
 from nucleate.evaluation.image_scores import Scores, detection_scores
 from nucleate.evaluation.pannuke import PannukeAverages
@@ -214,7 +213,7 @@ def conditions(evaluation: Evaluation) -> list[str]:
         empty,
         intervals,
         f"Centroids pair within {settings.centroid_limit}.",
-        f"AP: protocol `coco`, all detections by rank, at the best 100 of an image (Detectron2's) and at {uncapped} (all).",
+        f"AP: protocol `coco`, detections by rank, at the best 100 of an image (Detectron2's) and at {uncapped} (all).",
         *(f"{note}." for note in evaluation.notes),
     ]
 

@@ -230,7 +230,7 @@ class ClassResult:
     Attributes:
         name: of the class.
         matches: one-to-one pairs with IoU >= 0.5, of all images added up.
-        pq: mean over the images with annotated nuclei of the class, as PanNuke's users have it; NaN where there is none.
+        pq: mean over the images that hold annotated nuclei of the class, as for mPQ; NaN where none does.
     """
 
     name: str

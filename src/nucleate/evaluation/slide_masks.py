@@ -168,9 +168,7 @@ def _box_pairs(
     for start in range(0, len(held), BOXES_AT_ONCE):
         chosen = held[start : start + BOXES_AT_ONCE]
         boxes = annotated_xyxy[chosen]
-        near = others[
-            (predicted_xyxy[others, 3] > boxes[:, 1].min()) & (predicted_xyxy[others, 1] < boxes[:, 3].max())
-        ]
+        near = others[(predicted_xyxy[others, 3] > boxes[:, 1].min()) & (predicted_xyxy[others, 1] < boxes[:, 3].max())]
         tree = shapely.STRtree(shapely.box(*predicted_xyxy[near].T))
         rows, columns = tree.query(shapely.box(*boxes.T))
         rows, columns = chosen[rows], near[columns]
