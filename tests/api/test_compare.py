@@ -8,7 +8,8 @@ import pytest
 import shapely
 
 from nucleate.api.compare import compare
-from nucleate.api.scoring import CompareSettings
+from nucleate.api.evaluate import evaluate
+from nucleate.api.scoring import CompareSettings, EvaluateSettings
 from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.export import ImagePredictions, write_coco_results
 from nucleate.models.run_card import RunCard
@@ -147,3 +148,17 @@ def test_outlines_of_images_of_unknown_size_are_compared(tmp_path: Path) -> None
     comparison = compare([first, second, annotated])
     assert [round(each.overall.scores.pq, 1) for each in comparison.evaluations] == [81.8, 66.7]
     assert comparison.left_out == ()
+
+
+def test_outputs_of_evaluate_are_compared_without_their_models(tmp_path: Path, annotated: Path) -> None:
+    """Detections below an evaluation's threshold are in its folder too, for AP."""
+    for name, box in (("first", SHIFTED), ("second", G)):
+        settings = EvaluateSettings(score=0.3)
+        evaluate(_file(tmp_path / f"{name}.json", box, 0.4), annotated, output=tmp_path / name, settings=settings)
+    first, second = compare([tmp_path / "first", tmp_path / "second", annotated]).evaluations
+    assert [round(each.overall.scores.pq, 1) for each in (first, second)] == [81.8, 100]
+    assert (first.settings.model, first.settings.score_threshold) == ("first", 0.3)
+    assert first.settings.score_threshold_from == "that of its evaluation"
+    (tmp_path / "first" / "evaluation.json").write_text("{}")
+    with pytest.raises(DataError, match="its score threshold is needed"):
+        compare([tmp_path / "first", tmp_path / "second", annotated])

@@ -75,7 +75,9 @@ def stardist_scores(annotated: LabelMap, predicted: LabelMap) -> list[dict[str, 
 
 def hovernet_scores(module: Any, annotated: LabelMap, predicted: LabelMap) -> dict[str, float]:
     """Return HoVer-Net's own scores; it wants ids without gaps."""
-    maps = [np.unique(label_map, return_inverse=True)[1].reshape(label_map.shape) for label_map in (annotated, predicted)]
+    maps = [
+        np.unique(label_map, return_inverse=True)[1].reshape(label_map.shape) for label_map in (annotated, predicted)
+    ]
     dq, sq, pq = module.get_fast_pq(*maps)[0]
     found = {"dq": dq, "sq": sq, "pq": pq, "aji": module.get_fast_aji(*maps), "dice": module.get_dice_1(*maps)}
     return {name: float(value) for name, value in {**found, "aji_plus": module.get_fast_aji_plus(*maps)}.items()}
@@ -100,9 +102,7 @@ def _write(stats_utils: Path) -> None:
         "maps": digest(),
         "stardist": version("stardist"),
         "hovernet": "vqdang/hover_net, metrics/stats_utils.py, commit 5847ebf",
-        "cases": [
-            {"stardist": stardist_scores(*pair), "hovernet": hovernet_scores(module, *pair)} for pair in pairs
-        ],
+        "cases": [{"stardist": stardist_scores(*pair), "hovernet": hovernet_scores(module, *pair)} for pair in pairs],
     }
     # One case a line.
     text = json.dumps(content).replace('{"stardist": [', '\n{"stardist": [')

@@ -37,8 +37,8 @@ def compare(
     """Compare the results of models on the images that all have: one table, paired differences to the first.
 
     Args:
-        paths: two or more results, then the annotations. Results are runs that `evaluate` has scored, folders of
-            `segment`, and nuclei of any format that `evaluate` reads; annotations likewise.
+        paths: two or more results, then the annotations. Results are runs that `evaluate` has scored, outputs of
+            `evaluate` and of `segment`, and nuclei of any format that `evaluate` reads; annotations likewise.
         on: the split; unset takes test where there is one, else val, else all.
         output: folder for comparison.html, comparison.md and comparison.json; unset writes none.
         settings: threshold, rules.

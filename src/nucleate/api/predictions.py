@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ _WHOLE: Split = "all"
 _DEFAULT_SPLITS: tuple[Split, ...] = ("test", "val", _WHOLE)
 DEFAULT_THRESHOLD = 0.5
 CHUNK_BYTES = 2**20
+EVALUATION_NAME = "evaluation.json"
 # More pairs of one image are scored in bands: COCO's AP compares every nucleus with every other one, 8 bytes a pair.
 MANY_PAIRS = 25_000_000
 
@@ -97,10 +99,14 @@ class ReadPredictions:
     def conditions(self, rules: EvaluationSettings, settings: ScoringSettings) -> EvaluationSettings:
         """Return the rules with the predictions' name, fingerprint and score threshold.
 
-        A results list holds what a model weighs, the other formats what it settled on: all their nuclei count.
+        A results list holds what a model weighs, the other formats what it settled on: all their nuclei count. A folder
+        that `evaluate` wrote has its own threshold.
         """
         weighs = self.file_format == "coco-results"
         threshold, origin = (DEFAULT_THRESHOLD, "default for results files") if weighs else (0.0, "all nuclei count")
+        stored = _stored_threshold(self.path) if self.file_format == "results-folder" else None
+        if stored is not None:
+            threshold, origin = stored, "that of its evaluation"
         return replace(
             rules,
             score_threshold=threshold if settings.score is None else settings.score,
@@ -227,6 +233,17 @@ def read_predictions(path: Path, annotated: AnnotatedSide) -> ReadPredictions:
         paired = pair_with_dataset(part.dataset, read_side(path))
         part, found = replace(part, dataset=paired.dataset), paired.found
     return ReadPredictions(part=part, found=found, file_format=file_format, path=path)
+
+
+def _stored_threshold(folder: Path) -> float | None:
+    """Return the score threshold of an evaluation whose detections a folder holds; None in a folder of `segment`."""
+    path = folder / EVALUATION_NAME
+    if not path.is_file():
+        return None
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["score_threshold"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError("no evaluation of ours: its score threshold is needed", path=path) from error
 
 
 def fingerprint(path: Path) -> str:
