@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,5 +161,34 @@ def test_outputs_of_evaluate_are_compared_without_their_models(tmp_path: Path, a
     assert (first.settings.model, first.settings.score_threshold) == ("first", 0.3)
     assert first.settings.score_threshold_from == "that of its evaluation"
     (tmp_path / "first" / "evaluation.json").write_text("{}")
-    with pytest.raises(DataError, match="its score threshold is needed"):
+    with pytest.raises(DataError, match="no evaluation of ours"):
         compare([tmp_path / "first", tmp_path / "second", annotated])
+
+
+def test_evaluations_of_other_splits_are_compared_where_both_tested(tmp_path: Path) -> None:
+    """One image is in the tests of both, found by its name; a detection in another image does not count there."""
+    outputs = []
+    for name, boxes in (("images", [[G], [SHIFTED]]), ("organs", [[G], [G], [G]])):
+        folder = write_dataset(tmp_path / name, [[G]] * len(boxes))
+        document = json.loads(folder.annotations_path.read_text())
+        if name == "images":
+            document["images"][0]["file_name"] = "elsewhere.png"
+            folder.annotations_path.write_text(json.dumps(document))
+        predictions = [predict(number, boxes[number - 1], [0.9]) for number in range(1, len(boxes) + 1)]
+        if name == "images":
+            predictions[0] = replace(predictions[0], file_name="elsewhere.png")
+        results = tmp_path / f"{name}.json"
+        write_coco_results(results, predictions, category_ids=[1])
+        outputs.append(tmp_path / f"out {name}")
+        evaluate(results, folder.annotations_path, output=outputs[-1])
+    everything = write_dataset(tmp_path / "all", [[G]] * 4).annotations_path
+    document = json.loads(everything.read_text())
+    document["images"][3]["file_name"] = "elsewhere.png"
+    everything.write_text(json.dumps(document))
+    comparison = compare([*outputs, everything])
+    assert [round(each.overall.scores.pq, 1) for each in comparison.evaluations] == [81.8, 100]
+    assert comparison.left_out == ("elsewhere.png", "image_1.png", "image_3.png")
+    document["images"] = [{**image, "file_name": f"new_{image['id']}.png"} for image in document["images"]]
+    everything.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="none of its images is in the split all"):
+        compare([*outputs, everything])

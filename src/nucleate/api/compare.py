@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nucleate.api.evaluate import RESULTS_PATH, score_part
-from nucleate.api.predictions import AnnotatedSide, ScoredPart, fingerprint, read_annotations, read_predictions
+from nucleate.api.predictions import AnnotatedSide, fingerprint, read_annotations, read_predictions
+from nucleate.api.scored_part import ScoredPart
 from nucleate.api.scoring import CompareSettings, ScoringSettings, scoring_rules
 from nucleate.data import Split
 from nucleate.errors import ConfigError, DataError, ResultsError

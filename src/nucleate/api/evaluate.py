@@ -15,15 +15,14 @@ from rich.progress import Progress
 
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.predictions import (
-    ScoredPart,
     SlideFiles,
     fingerprint,
     read_annotations,
-    read_part,
     read_predictions,
     slide_files,
 )
 from nucleate.api.scaling import DatasetScales, ScaleRequest
+from nucleate.api.scored_part import ScoredPart, read_part
 from nucleate.api.scoring import DEFAULT_SETTINGS, EvaluateSettings, ScoringSettings, scoring_rules, vague_areas
 from nucleate.core import Instances
 from nucleate.core.stain import StainNormalisation

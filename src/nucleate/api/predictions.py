@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from nucleate.api.scored_part import WHOLE, EvaluatedImages, ScoredPart, read_part, whole_part
 from nucleate.api.scoring import ScoringSettings, protocol_of
-from nucleate.data import CocoDataset, Split, available_splits, read_dataset
+from nucleate.data import Split
 from nucleate.errors import ConfigError, DataError
 from nucleate.evaluation import (
     CentroidLimit,
@@ -26,30 +26,10 @@ from nucleate.evaluation import (
 from nucleate.export.results_folder import COCO_NAME
 from nucleate.readers import LARGEST_FRAME_PX, FileFormat, GeoParquetFile, Side, detect_format, read_side
 
-_WHOLE: Split = "all"
-_DEFAULT_SPLITS: tuple[Split, ...] = ("test", "val", _WHOLE)
 DEFAULT_THRESHOLD = 0.5
 CHUNK_BYTES = 2**20
-EVALUATION_NAME = "evaluation.json"
 # More pairs of one image are scored in bands: COCO's AP compares every nucleus with every other one, 8 bytes a pair.
 MANY_PAIRS = 25_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScoredPart:
-    """The split to score, and the whole data set that it comes from.
-
-    Attributes:
-        dataset: the split's images.
-        whole: all images.
-        split: its name.
-        notes: what is to be said of the split, one sentence each.
-    """
-
-    dataset: CocoDataset
-    whole: CocoDataset
-    split: Split
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +57,7 @@ class AnnotatedSide:
         if self.side is None or self.images_dir is None:
             path = None if self.side is None else self.side.path
             raise DataError("a model needs the images: --images names their folder", path=path)
-        return _whole(dataset_of_side(self.side, self.images_dir))
+        return whole_part(dataset_of_side(self.side, self.images_dir))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,12 +69,14 @@ class ReadPredictions:
         found: their predictions.
         file_format: of the predictions.
         path: the file or folder.
+        evaluated: what `evaluate` left beside them; None for all others.
     """
 
     part: ScoredPart
     found: FoundPredictions
     file_format: FileFormat
     path: Path
+    evaluated: EvaluatedImages | None = None
 
     def conditions(self, rules: EvaluationSettings, settings: ScoringSettings) -> EvaluationSettings:
         """Return the rules with the predictions' name, fingerprint and score threshold.
@@ -104,9 +86,8 @@ class ReadPredictions:
         """
         weighs = self.file_format == "coco-results"
         threshold, origin = (DEFAULT_THRESHOLD, "default for results files") if weighs else (0.0, "all nuclei count")
-        stored = _stored_threshold(self.path) if self.file_format == "results-folder" else None
-        if stored is not None:
-            threshold, origin = stored, "that of its evaluation"
+        if self.evaluated is not None:
+            threshold, origin = self.evaluated.score_threshold, "that of its evaluation"
         return replace(
             rules,
             score_threshold=threshold if settings.score is None else settings.score,
@@ -165,49 +146,11 @@ def read_annotations(path: Path, on: Split | None, settings: ScoringSettings) ->
     """
     if detect_format(path) in (None, "coco"):
         return AnnotatedSide(part=read_part(path, on, settings))
-    if on not in (None, _WHOLE):
+    if on not in (None, WHOLE):
         raise ConfigError(f"only data sets that `prepare` made have a split {on!r}: {path} is scored whole")
     beside = path / "images" if path.is_dir() else path.parent / "images"
     images_dir = settings.images or (beside if beside.is_dir() else None)
     return AnnotatedSide(side=read_side(path), images_dir=images_dir)
-
-
-def read_part(path: Path, on: Split | None, settings: ScoringSettings) -> ScoredPart:
-    """Return a split, by default test where there is one, else val, else all.
-
-    Raises:
-        DataError: there is no such split, or no image in it.
-    """
-    splits = available_splits(path)
-    split = next((name for name in _DEFAULT_SPLITS if name in splits), _WHOLE) if on is None else on
-    dataset = read_dataset(path, split=split, images_dir=settings.images)
-    if not dataset.records:
-        raise DataError("no image to score", path=dataset.annotations_path)
-    if split == _WHOLE or _WHOLE not in splits:
-        return ScoredPart(dataset=dataset, whole=dataset, split=split)
-    notes: tuple[str, ...] = ()
-    if split in ("val", "test") and "train" in splits:
-        notes = _organ_notes(dataset, read_dataset(path, split="train", images_dir=settings.images))
-    whole = read_dataset(path, images_dir=settings.images)
-    return ScoredPart(dataset=dataset, whole=whole, split=split, notes=notes)
-
-
-def _organ_notes(dataset: CocoDataset, training: CocoDataset) -> tuple[str, ...]:
-    """Return whether the images' organs were left out of the training images; nothing where an image names none."""
-    organs = [record.organ for record in dataset.records]
-    if None in organs:
-        return ()
-    trained = {record.organ for record in training.records}
-    shared = [organ for organ in organs if organ in trained]
-    if not shared:
-        return (f"None of the {len(set(organs))} organs here is among the data set's training images",)
-    note = (
-        f"{len(shared)} of {len(organs)} images are of the {len(set(shared))} organs that the data set's training "
-        "images show too, and images of an organ are alike (in NuInsSeg they share a slide): the scores speak of other "
-        "images of these organs, and intervals by image are too narrow for anything else; `nucleate prepare --group "
-        "organ` leaves whole organs out"
-    )
-    return (note,)
 
 
 def read_predictions(path: Path, annotated: AnnotatedSide) -> ReadPredictions:
@@ -220,30 +163,24 @@ def read_predictions(path: Path, annotated: AnnotatedSide) -> ReadPredictions:
     if file_format is None:
         what = "no predictions that can be read" if path.exists() else "no such results file"
         raise DataError(f"{what}: a results folder, COCO, label images, GeoJSON or GeoParquet", path=path)
-    part = annotated.part
+    part, evaluated = annotated.part, None
     if part is None:
         assert annotated.side is not None
         paired = pair_sides(annotated.side, read_side(path), annotated.images_dir)
-        part, found = _whole(paired.dataset), paired.found
+        part, found = whole_part(paired.dataset), paired.found
     elif file_format == "coco-results":
         found = read_results_file(path, part.dataset, part.whole)
     elif file_format == "results-folder":
+        evaluated = EvaluatedImages.of_folder(path)
+        notes: tuple[str, ...] = ()
+        if evaluated is not None:
+            part, notes = evaluated.images_of(part, path)
         found = read_results_of_files(path / COCO_NAME, part.dataset, part.whole)
+        found = replace(found, notes=(*notes, *found.notes))
     else:
         paired = pair_with_dataset(part.dataset, read_side(path))
         part, found = replace(part, dataset=paired.dataset), paired.found
-    return ReadPredictions(part=part, found=found, file_format=file_format, path=path)
-
-
-def _stored_threshold(folder: Path) -> float | None:
-    """Return the score threshold of an evaluation whose detections a folder holds; None in a folder of `segment`."""
-    path = folder / EVALUATION_NAME
-    if not path.is_file():
-        return None
-    try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["score_threshold"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError("no evaluation of ours: its score threshold is needed", path=path) from error
+    return ReadPredictions(part=part, found=found, file_format=file_format, path=path, evaluated=evaluated)
 
 
 def fingerprint(path: Path) -> str:
@@ -262,7 +199,3 @@ def fingerprint(path: Path) -> str:
 
 def _files(path: Path) -> Iterable[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)
-
-
-def _whole(dataset: CocoDataset) -> ScoredPart:
-    return ScoredPart(dataset=dataset, whole=dataset, split=_WHOLE)
