@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from nucleate.api.evaluate import evaluate
@@ -414,10 +413,11 @@ def _split_data(folder: Path, trained: str) -> Path:
 )
 def test_organs_that_training_images_show_too_are_remarked(tmp_path: Path, trained: str, said: str) -> None:
     data = _split_data(tmp_path / "data", trained)
-    record = {"image_id": 2, "category_id": 1, "score": 0.9, "bbox": [2, 2, 10, 10]}
-    code = coco_mask.encode(np.asfortranarray(np.pad(np.ones((10, 10), np.uint8), ((2, 8), (2, 8)))))
-    record["segmentation"] = {"size": [20, 20], "counts": code["counts"].decode()}
+    square = np.pad(np.ones((10, 10), np.int32), ((2, 8), (2, 8)))
+    found = ImagePredictions(
+        image_id=2, file_name="2.png", instances=Instances.from_masks(masks_from_label_map(square)[0])
+    )
     results = tmp_path / "results.json"
-    results.write_text(json.dumps([record]))
+    write_coco_results(results, [found], category_ids=[1])
     assert said in evaluate(results, data, on="test").summary()
     assert said not in evaluate(results, data, on="all").summary()

@@ -59,7 +59,7 @@ def digest() -> str:
     return content.hexdigest()
 
 
-def stardist_scores(annotated: LabelMap, predicted: LabelMap) -> list[dict[str, float]]:
+def stardist_scores(annotated: LabelMap, predicted: LabelMap) -> list[dict[str, Any]]:
     """Return StarDist's own counts and scores at IoU 0.50, 0.55, ... 0.95."""
     from stardist.matching import matching
 

@@ -21,7 +21,7 @@ def _tally(case: int) -> Tally:
     return tally_overlaps(label_map_overlaps(*drawn_maps(case)))
 
 
-def _check_stardist(tally: Tally, expected: list[dict[str, float]]) -> None:
+def _check_stardist(tally: Tally, expected: list[dict[str, Any]]) -> None:
     for step, matches, theirs in zip(TWENTIETHS, tally.by_iou, expected, strict=True):
         counts = (matches.true_positives, matches.false_positives, matches.false_negatives)
         assert counts == (theirs["tp"], theirs["fp"], theirs["fn"]), f"IoU >= {step / 20}"

@@ -20,6 +20,7 @@ from nucleate.errors import ConfigError, DataError, ResultsError
 from nucleate.evaluation import (
     AveragePrecisionScorer,
     EvaluationSettings,
+    Kind,
     NucevalParts,
     PrecisionTable,
     Protocol,
@@ -29,7 +30,7 @@ from nucleate.evaluation import (
 from nucleate.evaluation.centroids import label_map_centroids
 from nucleate.evaluation.fates import touching_ids
 from nucleate.evaluation.matching import label_map_overlaps
-from nucleate.evaluation.sparse_precision import sparse_average_precision
+from nucleate.evaluation.sparse_precision import ScoredPairs, sparse_average_precision
 from nucleate.export import ImagePredictions
 from nucleate.export.coco_results import coco_records
 from nucleate.readers import BandedPolygons, GeoParquetFile
@@ -47,7 +48,7 @@ def _open(path: Path, geometries: Sequence[shapely.Geometry], scores: list[float
     return GeoParquetFile.open(write_parquet(path, geometries, scores=scores, rows_a_group=4))
 
 
-def _array(geometries: list[shapely.Geometry]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+def _array(geometries: Sequence[shapely.Geometry]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     return np.array([*geometries, None], np.object_)[:-1]
 
 
@@ -101,7 +102,8 @@ def test_ap_in_bands_is_that_of_whole_masks(
             tile_px=tile_px,
         )
     expected = _precision_of_matrix(annotated, predicted, scores)
-    for kind, pairs in (("bbox", found.box_pairs), ("segm", found.mask_pairs)):
+    sides: tuple[tuple[Kind, ScoredPairs], ...] = (("bbox", found.box_pairs), ("segm", found.mask_pairs))
+    for kind, pairs in sides:
         capped, uncapped = sparse_average_precision(kind, pairs)
         for one, other in ((capped, getattr(expected, kind)), (uncapped, getattr(expected, f"{kind}_uncapped"))):
             assert one.named() == pytest.approx(other.named(), abs=1e-9, nan_ok=True)

@@ -189,7 +189,7 @@ class _Sums:
             overlaps=Overlaps(
                 annotated_ids=ours + 1,
                 # Numbers count what the score threshold leaves.
-                predicted_ids=np.cumsum(painted)[theirs],
+                predicted_ids=np.cumsum(painted, dtype=np.int64)[theirs],
                 annotated_areas_px=areas,
                 predicted_areas_px=other_areas,
                 annotated_indices=np.searchsorted(ours, rows),
