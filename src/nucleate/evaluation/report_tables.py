@@ -10,6 +10,7 @@ from pathlib import Path
 from nucleate.evaluation.fates import FoundShare, recall_by_area, recall_by_contact
 from nucleate.evaluation.image_scores import Scores, detection_scores
 from nucleate.evaluation.pannuke import PannukeAverages
+from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.results import Evaluation, GroupResult, ScoreInterval, interval_of
 
 SCORE_HEADINGS = {
@@ -137,7 +138,7 @@ def size_table(group: GroupResult) -> Table:
             str(matches.true_positives + matches.false_negatives),
             str(matches.true_positives),
             str(matches.false_positives),
-            *(_cell(100 * value) for value in (matches.recall, matches.dq, matches.pq, matches.sq)),
+            *_size_cells(matches),
         ]
         for name, matches in (
             ("small (below 32x32 px)", sizes.small),
@@ -147,6 +148,13 @@ def size_table(group: GroupResult) -> Table:
     ]
     headings = ["annotated", "found", "false", "found %", "F1 (DQ)", "pooled PQ", "pooled SQ"]
     return Table.of(["IoU > 0.5, by area in the maps", *headings], rows)
+
+
+def _size_cells(matches: Matches) -> list[str]:
+    """Return recall, DQ, PQ and SQ, not defined where there is no nucleus of the size on either side."""
+    if not matches.true_positives + matches.false_positives + matches.false_negatives:
+        return ["nan"] * 4
+    return [_cell(100 * value) for value in (matches.recall, matches.dq, matches.pq, matches.sq)]
 
 
 def area_table(evaluation: Evaluation) -> Table:
