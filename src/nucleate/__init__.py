@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nucleate.api.compare import CompareSettings, compare
+    from nucleate.api.compare import compare
     from nucleate.api.convert import convert
     from nucleate.api.demo import demo
     from nucleate.api.evaluate import evaluate
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nucleate.api.models import models as list_models
     from nucleate.api.prepare import PrepareSettings, prepare
     from nucleate.api.regions import RegionSettings, regions
-    from nucleate.api.scoring import EvaluateSettings
+    from nucleate.api.scoring import CompareSettings, EvaluateSettings
     from nucleate.api.segment import SegmentSettings, segment
     from nucleate.api.train import train
     from nucleate.inference import ImageArray

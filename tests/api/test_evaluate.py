@@ -386,3 +386,38 @@ def test_another_protocol_in_the_output_is_not_replaced(tmp_path: Path, data: Pa
     evaluate(results, data, output=output)
     with pytest.raises(ResultsError, match="holds an evaluation with protocol 'standard', this one has 'pannuke'"):
         evaluate(results, data, output=output, settings=EvaluateSettings(protocol="pannuke"))
+
+
+def _split_data(folder: Path, trained: str) -> Path:
+    """Return a prepared data set of one training image, of the given organ, and one test image of the colon."""
+    (folder / "annotations").mkdir(parents=True)
+    box = {"id": 1, "category_id": 1, "iscrowd": 0, "area": 100, "bbox": [2, 2, 10, 10]}
+    box["segmentation"] = [[2, 2, 12, 2, 12, 12, 2, 12]]
+    images = [
+        {"id": number, "file_name": f"{number}.png", "height": 20, "width": 20, "organ": organ}
+        for number, organ in ((1, trained), (2, "human colon"))
+    ]
+    for name, chosen in (("train", images[:1]), ("test", images[1:]), ("all", images)):
+        annotations = [{**box, "id": image["id"], "image_id": image["id"]} for image in chosen]
+        content = {"images": chosen, "annotations": annotations, "categories": [{"id": 1, "name": "nucleus"}]}
+        (folder / "annotations" / f"{name}.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("trained", "said"),
+    [
+        ("human colon", "1 of 1 images are of the 1 organs that the data set's training images show too"),
+        ("human liver", "None of the 1 organs here is among the data set's training images"),
+    ],
+)
+def test_organs_that_training_images_show_too_are_remarked(tmp_path: Path, trained: str, said: str) -> None:
+    data = _split_data(tmp_path / "data", trained)
+    square = np.pad(np.ones((10, 10), np.int32), ((2, 8), (2, 8)))
+    found = ImagePredictions(
+        image_id=2, file_name="2.png", instances=Instances.from_masks(masks_from_label_map(square)[0])
+    )
+    results = tmp_path / "results.json"
+    write_coco_results(results, [found], category_ids=[1])
+    assert said in evaluate(results, data, on="test").summary()
+    assert said not in evaluate(results, data, on="all").summary()

@@ -52,6 +52,7 @@ def write_dataset(
     images: Sequence[Sequence[Box]],
     *,
     organs: Sequence[str | None] | None = None,
+    species: Sequence[str] | None = None,
     classes: Sequence[str] = ("nucleus",),
 ) -> CocoDataset:
     """Write one COCO file of images 1, 2, ... with a nucleus a box (classes in turn), and read it."""
@@ -59,7 +60,8 @@ def write_dataset(
     annotations: list[dict[str, Any]] = []
     for index, boxes in enumerate(images):
         record = {"id": index + 1, "file_name": f"image_{index + 1}.png", "height": SHAPE[0], "width": SHAPE[1]}
-        records.append(record if organs is None else {**record, "organ": organs[index]})
+        known = {} if organs is None else {"organ": organs[index]}
+        records.append({**record, **known, **({} if species is None else {"species": species[index]})})
         masks = masks_of(boxes)
         for place, (code, area, box) in enumerate(
             zip(encode_rles(masks), masks.areas_px().tolist(), boxes, strict=True)

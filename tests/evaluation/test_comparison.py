@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_the_table_has_a_row_a_model_and_one_a_difference(tmp_path: Path) -> Non
     first = _evaluation(tmp_path, [[SHIFTED]] * 4, settings)
     text = compare_evaluations([first, _evaluation(tmp_path, [[G]] * 4, settings)]).summary()
     assert "| 2: a | 0.5 | 100.0 (100.0 to 100.0) |" in text
-    assert "| 2: a less 1: a | pq | +18.18 | +18.18 to +18.18 | 0.1250 | 4 |" in text
+    assert "| 2: a less 1: a | PQ | +18.18 | +18.18 to +18.18 | 0.1250 | 4 |" in text
     assert "protocol `standard`" in text
 
 
@@ -55,3 +56,15 @@ def test_models_scored_by_other_rules_are_refused(tmp_path: Path) -> None:
 def test_one_model_is_nothing_to_compare(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 model to compare"):
         compare_evaluations([_evaluation(tmp_path, [[G]] * 4)])
+
+
+def test_of_many_images_that_were_left_out_some_are_named(tmp_path: Path) -> None:
+    comparison = compare_evaluations([_evaluation(tmp_path, [[G]] * 4)] * 2)
+    one, many = (replace(comparison, left_out=tuple(f"{n}.png" for n in range(count))) for count in (1, 25))
+    assert one.notes()[0] == "1 image that not all models have was left out of all scores here: 0.png."
+    assert many.notes()[0].endswith("18.png, 19.png and 5 more.")
+
+
+def test_scores_have_their_names_in_conclusions(tmp_path: Path) -> None:
+    first = _evaluation(tmp_path, [[SHIFTED]] * 4)
+    assert "Dice by" in compare_evaluations([first, _evaluation(tmp_path, [[G]] * 4)]).conclusions()[0]

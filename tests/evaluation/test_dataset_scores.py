@@ -16,6 +16,7 @@ from nucleate.evaluation import (
     Protocol,
     VagueAreas,
     evaluate_predictions,
+    evaluation_to_html,
     evaluation_to_json,
     evaluation_to_markdown,
 )
@@ -24,6 +25,7 @@ from tests.evaluation.drawings import Box, draw, predict, write_dataset
 
 G: Box = (5, 15, 10, 20)
 SHIFTED: Box = (5, 15, 11, 21)
+FAR: Box = (5, 15, 25, 35)
 PAIR: list[Box] = [(5, 15, 2, 12), (5, 15, 25, 35)]
 
 
@@ -150,7 +152,7 @@ def test_intervals_by_organ_need_two_organs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("by", ["organ", "source"])
 def test_images_that_name_no_group_are_refused(tmp_path: Path, by: str) -> None:
-    settings = EvaluationSettings(resample_by=by)  # type: ignore[arg-type]
+    settings = EvaluationSettings(resample_by=by)
     with pytest.raises(DataError, match=f"'image_1.png' names no {by}: resample by image"):
         evaluate_predictions(write_dataset(tmp_path, [[G]]), [predict(1, [], [])], settings)
 
@@ -181,3 +183,50 @@ def test_the_centroid_limit_is_a_setting(tmp_path: Path) -> None:
     strict = EvaluationSettings(centroid_limit=CentroidLimit(distance_px=3))
     assert evaluate_predictions(dataset, predictions).overall.detection[-1].f1 == 100
     assert evaluate_predictions(dataset, predictions, strict).overall.detection[-1].f1 == 0
+
+
+def test_species_and_classes_have_scores_of_their_own(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path, [[G, FAR], [G]], species=["human", "mouse"], classes=["a", "b"])
+    evaluation = evaluate_predictions(
+        dataset, [predict(1, [G, FAR], [0.9, 0.9], [0, 0]), predict(2, [], [])], EvaluationSettings()
+    )
+    assert [(group.name, group.scores.pq) for group in evaluation.species] == [("human", 100), ("mouse", 0)]
+    assert [image.species for image in evaluation.images] == ["human", "mouse"]
+    one, other = evaluation.classes
+    # Of class a one nucleus of two is found and one invented; the one of b is taken for a.
+    assert one.name == "a"
+    assert (one.matches.dq, one.pq) == pytest.approx((1 / 2, 100 / 3))
+    assert (other.matches.false_negatives, other.pq) == (1, 0)
+    assert evaluation.pannuke is not None
+    assert evaluation.pannuke.bpq == 50
+    document = evaluation_to_json(evaluation)
+    assert [each["f1"] for each in document["classes"]] == [pytest.approx(50), 0]
+    assert [group["name"] for group in document["species"]] == ["human", "mouse"]
+    text = evaluation_to_markdown(evaluation)
+    assert "| a | 2 | 2 | 50.0 | 50.0 | 50.0 | 33.3 |" in text
+    assert "## By species" in text
+    assert "<td>mouse</td>" in evaluation_to_html(evaluation)
+
+
+def test_one_class_and_unknown_species_have_no_tables(tmp_path: Path) -> None:
+    evaluation = evaluate_predictions(write_dataset(tmp_path, [[G]]), [predict(1, [G], [0.9])])
+    assert (evaluation.species, evaluation.classes, evaluation.pannuke) == ((), (), None)
+
+
+def test_patients_are_found_in_file_names(tmp_path: Path) -> None:
+    """`image_1` and `image_2`: every image is its own patient; by `image`, all are one."""
+    dataset, predictions = write_dataset(tmp_path, [[G], [G]]), [predict(1, [G], [0.9]), predict(2, [], [])]
+    each = evaluate_predictions(dataset, predictions, EvaluationSettings(resample_by=r"image_(\d)"))
+    assert each.intervals[0].low == 0
+    assert r"(by `image_(\d)` in the file name)" in evaluation_to_markdown(each)
+    assert math.isnan(
+        evaluate_predictions(dataset, predictions, EvaluationSettings(resample_by="^ima")).intervals[0].low
+    )
+
+
+def test_a_pattern_that_matches_nothing_or_is_none_is_refused(tmp_path: Path) -> None:
+    settings = EvaluationSettings(resample_by="organs")
+    with pytest.raises(DataError, match="'organs' is neither image, organ nor source, and matches nothing"):
+        evaluate_predictions(write_dataset(tmp_path, [[G]]), [predict(1, [], [])], settings)
+    with pytest.raises(ConfigError, match="nor a regular expression"):
+        EvaluationSettings(resample_by="(")

@@ -15,7 +15,9 @@ def test_classes_are_matched_within_themselves() -> None:
     image = pannuke_image(
         label_map_overlaps(nuclei, nuclei), np.array([0, 1]), np.array([0, 0]), class_count=3, tissue="colon"
     )
-    assert image == PannukeImage(tissue="colon", pq=1.0, class_pq=(2 / 3, 0.0, None))
+    assert (image.tissue, image.pq, image.class_pq) == ("colon", 1.0, (2 / 3, 0.0, None))
+    counts = [(each.true_positives, each.false_positives, each.false_negatives) for each in image.class_matches]
+    assert counts == [(1, 1, 0), (0, 0, 1), (0, 0, 0)]
 
 
 def test_an_image_without_annotated_nuclei_has_no_pq_whatever_is_predicted() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nucleate.api.compare import CompareSettings, compare
+from nucleate.api.compare import compare
 from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.demo import DemoReport, demo
 from nucleate.api.evaluate import evaluate
@@ -11,7 +11,7 @@ from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.models import ModelEntry, ModelList, models
 from nucleate.api.prepare import PrepareSettings, prepare
 from nucleate.api.regions import RegionSettings, RegionsReport, regions
-from nucleate.api.scoring import EvaluateSettings
+from nucleate.api.scoring import CompareSettings, EvaluateSettings
 from nucleate.api.segment import SegmentSettings, segment
 from nucleate.api.slides import WholeSlideSettings
 from nucleate.api.train import TrainReport, train

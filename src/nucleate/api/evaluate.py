@@ -15,16 +15,15 @@ from rich.progress import Progress
 
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.predictions import (
-    ScoredPart,
     SlideFiles,
     fingerprint,
     read_annotations,
-    read_part,
     read_predictions,
     slide_files,
 )
 from nucleate.api.scaling import DatasetScales, ScaleRequest
-from nucleate.api.scoring import DEFAULT_SETTINGS, EvaluateSettings, scoring_rules, vague_areas
+from nucleate.api.scored_part import ScoredPart, read_part
+from nucleate.api.scoring import DEFAULT_SETTINGS, EvaluateSettings, ScoringSettings, scoring_rules, vague_areas
 from nucleate.core import Instances
 from nucleate.core.stain import StainNormalisation
 from nucleate.data import CocoDataset, Split
@@ -42,6 +41,7 @@ from nucleate.evaluation import (
     write_report,
 )
 from nucleate.export import write_coco_results
+from nucleate.export.results_folder import COCO_NAME
 from nucleate.files import folder_lock
 from nucleate.inference import InferenceSettings, TilingSettings, predict_dataset
 from nucleate.models.star_convex.onnx_engine import EngineSettings
@@ -73,7 +73,8 @@ def evaluate(
         annotations: a data set that `prepare` made, a COCO file, or any of the other formats, whose images pair by
             their names without suffix; unset takes the data set that the run learned from.
         on: the split; unset takes test where there is one, else val, else all.
-        output: folder for report.html, report.md, evaluation.json and pictures; unset writes none.
+        output: folder for report.html, report.md, evaluation.json, pictures, and the detections themselves, which
+            `compare` takes; unset writes none.
         device: cpu, cuda or mps; unset takes the best there is.
         settings: score threshold, rules.
 
@@ -163,7 +164,7 @@ def _check_folder(output: Path) -> None:
 
 
 def score_part(
-    part: ScoredPart, found: FoundPredictions, conditions: EvaluationSettings, settings: EvaluateSettings
+    part: ScoredPart, found: FoundPredictions, conditions: EvaluationSettings, settings: ScoringSettings
 ) -> Evaluation:
     """Return the scores of a split, with the notes that reading the predictions left.
 
@@ -171,7 +172,7 @@ def score_part(
         DataError: predictions and annotations don't fit, or an image has no vague area.
     """
     evaluation = evaluate_predictions(part.dataset, found.predictions, conditions, vague=vague_areas(settings))
-    return replace(evaluation, notes=(*found.notes, *evaluation.notes))
+    return replace(evaluation, notes=(*part.notes, *found.notes, *evaluation.notes))
 
 
 def _segment(model: LoadedModel, dataset: CocoDataset, settings: EvaluateSettings) -> FoundPredictions:
@@ -235,20 +236,26 @@ def _record(run_folder: Path, dataset: CocoDataset, found: FoundPredictions, eva
     """Leave in a run what Detectron2's evaluator leaves: the results file, a line of metrics.json, TensorBoard."""
     from nucleate.training.events import append_evaluation, read_metrics
 
-    most = max((int(image.instances.class_indices.max(initial=-1)) for image in found.predictions), default=-1) + 1
-    known = list(dataset.category_ids)
-    # Classes that the data set lacks get ids above its own, so that no detection is left out of the file.
-    extra = range(max(known, default=0) + 1, max(known, default=0) + 1 + max(0, most - len(known)))
     with folder_lock(run_folder):
-        write_coco_results(run_folder / RESULTS_PATH, found.predictions, category_ids=[*known, *extra])
+        write_coco_results(run_folder / RESULTS_PATH, found.predictions, category_ids=_category_ids(dataset, found))
         trained = [int(line["iteration"]) + 1 for line in read_metrics(run_folder) if "total_loss" in line]
         append_evaluation(run_folder, detectron2_scores(evaluation), max(trained, default=0))
+
+
+def _category_ids(dataset: CocoDataset, found: FoundPredictions) -> list[int]:
+    """Return the data set's ids, then more for classes that it lacks, so that no detection is left out of a file."""
+    most = max((int(image.instances.class_indices.max(initial=-1)) for image in found.predictions), default=-1) + 1
+    known = list(dataset.category_ids)
+    first = max(known, default=0) + 1
+    return [*known, *range(first, first + max(0, most - len(known)))]
 
 
 def _write(output: Path, dataset: CocoDataset, found: FoundPredictions, evaluation: Evaluation) -> None:
     with folder_lock(output):
         missing = write_pictures(output, dataset, found.predictions, evaluation.settings.score_threshold)
         worst, best = worst_and_best(dataset, found.predictions, evaluation)
+        # All that the model gave, so that `compare` needs no model.
+        write_coco_results(output / COCO_NAME, found.predictions, category_ids=_category_ids(dataset, found))
         write_report(output, evaluation, worst=worst, best=best)
     if missing:
         logger.warning(

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nucleate.api.scoring import EvaluateSettings, protocol_of
-from nucleate.data import CocoDataset, Split, available_splits, read_dataset
+from nucleate.api.scored_part import WHOLE, EvaluatedImages, ScoredPart, read_part, whole_part
+from nucleate.api.scoring import ScoringSettings, protocol_of
+from nucleate.data import Split
 from nucleate.errors import ConfigError, DataError
 from nucleate.evaluation import (
+    CentroidLimit,
     EvaluationSettings,
     FoundPredictions,
     dataset_of_side,
@@ -24,21 +26,10 @@ from nucleate.evaluation import (
 from nucleate.export.results_folder import COCO_NAME
 from nucleate.readers import LARGEST_FRAME_PX, FileFormat, GeoParquetFile, Side, detect_format, read_side
 
-_WHOLE: Split = "all"
-_DEFAULT_SPLITS: tuple[Split, ...] = ("test", "val", _WHOLE)
 DEFAULT_THRESHOLD = 0.5
 CHUNK_BYTES = 2**20
-# More pairs of one image are scored in bands: AP compares every nucleus with every other one, in 8 bytes a pair.
+# More pairs of one image are scored in bands: COCO's AP compares every nucleus with every other one, 8 bytes a pair.
 MANY_PAIRS = 25_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScoredPart:
-    """The split to score, and the whole data set that it comes from."""
-
-    dataset: CocoDataset
-    whole: CocoDataset
-    split: Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +57,7 @@ class AnnotatedSide:
         if self.side is None or self.images_dir is None:
             path = None if self.side is None else self.side.path
             raise DataError("a model needs the images: --images names their folder", path=path)
-        return _whole(dataset_of_side(self.side, self.images_dir))
+        return whole_part(dataset_of_side(self.side, self.images_dir))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,20 +69,25 @@ class ReadPredictions:
         found: their predictions.
         file_format: of the predictions.
         path: the file or folder.
+        evaluated: what `evaluate` left beside them; None for all others.
     """
 
     part: ScoredPart
     found: FoundPredictions
     file_format: FileFormat
     path: Path
+    evaluated: EvaluatedImages | None = None
 
-    def conditions(self, rules: EvaluationSettings, settings: EvaluateSettings) -> EvaluationSettings:
+    def conditions(self, rules: EvaluationSettings, settings: ScoringSettings) -> EvaluationSettings:
         """Return the rules with the predictions' name, fingerprint and score threshold.
 
-        A results list holds what a model weighs, the other formats what it settled on: all their nuclei count.
+        A results list holds what a model weighs, the other formats what it settled on: all their nuclei count. A folder
+        that `evaluate` wrote has its own threshold.
         """
         weighs = self.file_format == "coco-results"
         threshold, origin = (DEFAULT_THRESHOLD, "default for results files") if weighs else (0.0, "all nuclei count")
+        if self.evaluated is not None:
+            threshold, origin = self.evaluated.score_threshold, "that of its evaluation"
         return replace(
             rules,
             score_threshold=threshold if settings.score is None else settings.score,
@@ -108,11 +104,12 @@ class SlideFiles:
     annotated: GeoParquetFile
     predicted: GeoParquetFile
 
-    def conditions(self, settings: EvaluateSettings) -> EvaluationSettings:
+    def conditions(self, settings: ScoringSettings) -> EvaluationSettings:
         """Return the rules with the predictions' name, fingerprint and score threshold."""
         return EvaluationSettings(
             empty_image=settings.empty_image,
             protocol=protocol_of(settings),
+            centroid_limit=CentroidLimit(distance_px=settings.centroid_px),
             score_threshold=0.0 if settings.score is None else settings.score,
             score_threshold_from="all nuclei count" if settings.score is None else "given",
             model=self.predicted.path.name,
@@ -140,7 +137,7 @@ def slide_files(predictions: Path, annotations: Path) -> SlideFiles | None:
     return files if max(right - left, 0) * max(bottom - top, 0) > LARGEST_FRAME_PX else None
 
 
-def read_annotations(path: Path, on: Split | None, settings: EvaluateSettings) -> AnnotatedSide:
+def read_annotations(path: Path, on: Split | None, settings: ScoringSettings) -> AnnotatedSide:
     """Return annotations of any format.
 
     Raises:
@@ -149,27 +146,11 @@ def read_annotations(path: Path, on: Split | None, settings: EvaluateSettings) -
     """
     if detect_format(path) in (None, "coco"):
         return AnnotatedSide(part=read_part(path, on, settings))
-    if on not in (None, _WHOLE):
+    if on not in (None, WHOLE):
         raise ConfigError(f"only data sets that `prepare` made have a split {on!r}: {path} is scored whole")
     beside = path / "images" if path.is_dir() else path.parent / "images"
     images_dir = settings.images or (beside if beside.is_dir() else None)
     return AnnotatedSide(side=read_side(path), images_dir=images_dir)
-
-
-def read_part(path: Path, on: Split | None, settings: EvaluateSettings) -> ScoredPart:
-    """Return a split, by default test where there is one, else val, else all.
-
-    Raises:
-        DataError: there is no such split, or no image in it.
-    """
-    splits = available_splits(path)
-    split = next((name for name in _DEFAULT_SPLITS if name in splits), _WHOLE) if on is None else on
-    dataset = read_dataset(path, split=split, images_dir=settings.images)
-    if not dataset.records:
-        raise DataError("no image to score", path=dataset.annotations_path)
-    if split == _WHOLE or _WHOLE not in splits:
-        return ScoredPart(dataset=dataset, whole=dataset, split=split)
-    return ScoredPart(dataset=dataset, whole=read_dataset(path, images_dir=settings.images), split=split)
 
 
 def read_predictions(path: Path, annotated: AnnotatedSide) -> ReadPredictions:
@@ -182,19 +163,24 @@ def read_predictions(path: Path, annotated: AnnotatedSide) -> ReadPredictions:
     if file_format is None:
         what = "no predictions that can be read" if path.exists() else "no such results file"
         raise DataError(f"{what}: a results folder, COCO, label images, GeoJSON or GeoParquet", path=path)
-    part = annotated.part
+    part, evaluated = annotated.part, None
     if part is None:
         assert annotated.side is not None
         paired = pair_sides(annotated.side, read_side(path), annotated.images_dir)
-        part, found = _whole(paired.dataset), paired.found
+        part, found = whole_part(paired.dataset), paired.found
     elif file_format == "coco-results":
         found = read_results_file(path, part.dataset, part.whole)
     elif file_format == "results-folder":
+        evaluated = EvaluatedImages.of_folder(path)
+        notes: tuple[str, ...] = ()
+        if evaluated is not None:
+            part, notes = evaluated.images_of(part, path)
         found = read_results_of_files(path / COCO_NAME, part.dataset, part.whole)
+        found = replace(found, notes=(*notes, *found.notes))
     else:
         paired = pair_with_dataset(part.dataset, read_side(path))
         part, found = replace(part, dataset=paired.dataset), paired.found
-    return ReadPredictions(part=part, found=found, file_format=file_format, path=path)
+    return ReadPredictions(part=part, found=found, file_format=file_format, path=path, evaluated=evaluated)
 
 
 def fingerprint(path: Path) -> str:
@@ -213,7 +199,3 @@ def fingerprint(path: Path) -> str:
 
 def _files(path: Path) -> Iterable[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)
-
-
-def _whole(dataset: CocoDataset) -> ScoredPart:
-    return ScoredPart(dataset=dataset, whole=dataset, split=_WHOLE)

@@ -16,7 +16,6 @@ from nucleate.evaluation import (
     Protocol,
     ProtocolName,
     Rasteriser,
-    ResampleBy,
     Resampling,
     VagueAreas,
 )
@@ -26,16 +25,16 @@ USUAL_VAGUE_THRESHOLD = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateSettings:
-    """How predictions are scored.
+class ScoringSettings:
+    """What `evaluate` and `compare` share.
 
     Attributes:
-        score: nuclei above this score count for PQ, AJI and Dice, 0 to 1; unset takes the threshold stored with the
-            model, 0.5 for a results file. AP takes every detection.
+        score: nuclei above this score count for PQ, AJI and Dice, 0 to 1; unset takes the threshold stored with a
+            model, 0.5 for a results list, and all nuclei of other files and folders. AP takes every detection.
         empty_image: what an image without annotated and predicted nuclei scores: 100 percent (one), 0 (zero), or
             nothing (skip).
-        protocol: definitions of all scores but AP: standard; nuceval, with at least one of --vague, --weighted,
-            --overlapping and --ring-px; or pannuke, which also averages PQ over classes and tissues.
+        protocol: definitions of all scores but AP, which is COCO's: standard; nuceval, with at least one of --vague,
+            --weighted, --overlapping and --ring-px; or pannuke, which also averages PQ over classes and tissues.
         vague: nuceval: folder with a mask an image, under the image's name; not 0 is vague.
         vague_threshold: nuceval: a nucleus with a greater share of its pixels in vague areas is removed; unset is
             0.25, above 1 only pixels are cut.
@@ -45,16 +44,10 @@ class EvaluateSettings:
         rasteriser: nuceval: how annotated polygons become pixels: coco, pixel-centres, or fillpoly as nuc_eval.
         centroid_px: longest distance of two centroids that are a pair, in pixels; unset takes half the annotated
             nucleus' equivalent diameter.
-        resample_by: what intervals draw as a whole: image, organ (in NuInsSeg a slide) or source.
+        resample_by: what intervals draw, and the test of `compare` swaps, as a whole: image, organ (in NuInsSeg a
+            slide), source, or what a regular expression matches in the file name, such as a patient's number.
         interval: percentile, or bca, which corrects for bias and skewness.
         images: folder of the images, where it is not beside the annotations.
-        diameter: median nuclear diameter of the images in pixels. Unset, the sources that a model with a working scale
-            learned from are known, then the images' um/px in the data set; others are estimated image by image.
-        mpp: um a pixel of the images, instead of the diameter.
-        accurate: average a star-convex network over flips and turns of each image; eight times slower.
-        precision: of a network that runs without torch: auto takes bf16 where the processor has units for it.
-        batch_images: images or tiles of one size that go through the network together.
-        fresh: replace an evaluation of other predictions, data or settings in the output folder.
     """
 
     score: float | None = None
@@ -67,9 +60,25 @@ class EvaluateSettings:
     ring_px: int = 0
     rasteriser: Rasteriser = "coco"
     centroid_px: float | None = None
-    resample_by: ResampleBy = "image"
+    resample_by: str = "image"
     interval: IntervalMethod = "percentile"
     images: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateSettings(ScoringSettings):
+    """How predictions are scored.
+
+    Attributes:
+        diameter: median nuclear diameter of the images in pixels. Unset, the sources that a model with a working scale
+            learned from are known, then the images' um/px in the data set; others are estimated image by image.
+        mpp: um a pixel of the images, instead of the diameter.
+        accurate: average a star-convex network over flips and turns of each image; eight times slower.
+        precision: of a network that runs without torch: auto takes bf16 where the processor has units for it.
+        batch_images: images or tiles of one size that go through the network together.
+        fresh: replace an evaluation of other predictions, data or settings in the output folder.
+    """
+
     diameter: float | None = None
     mpp: float | None = None
     accurate: bool = False
@@ -78,10 +87,15 @@ class EvaluateSettings:
     fresh: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareSettings(ScoringSettings):
+    """How results are compared; scores as `evaluate` makes them."""
+
+
 DEFAULT_SETTINGS = EvaluateSettings()
 
 
-def vague_areas(settings: EvaluateSettings) -> VagueAreas | None:
+def vague_areas(settings: ScoringSettings) -> VagueAreas | None:
     """Return the folder of vague areas, None where none is given.
 
     Raises:
@@ -94,7 +108,7 @@ def vague_areas(settings: EvaluateSettings) -> VagueAreas | None:
     return VagueAreas(folder=settings.vague)
 
 
-def scoring_rules(settings: EvaluateSettings, dataset: CocoDataset, split: Split) -> EvaluationSettings:
+def scoring_rules(settings: ScoringSettings, dataset: CocoDataset, split: Split) -> EvaluationSettings:
     """Return the rules that don't depend on the model.
 
     Raises:
@@ -113,7 +127,7 @@ def scoring_rules(settings: EvaluateSettings, dataset: CocoDataset, split: Split
     )
 
 
-def protocol_of(settings: EvaluateSettings) -> Protocol:
+def protocol_of(settings: ScoringSettings) -> Protocol:
     """Return the protocol and its parts.
 
     Raises:

@@ -53,12 +53,12 @@ from nucleate.evaluation.reporting import (
     write_comparison,
 )
 from nucleate.evaluation.results import (
+    ClassResult,
     CountErrors,
     Evaluation,
     EvaluationSettings,
     GroupResult,
     ImageResult,
-    ResampleBy,
     ScoreInterval,
 )
 from nucleate.evaluation.results_file import FoundPredictions, read_results_file, read_results_of_files
@@ -76,6 +76,7 @@ __all__ = [
     "CentroidLimit",
     "Centroids",
     "ClassPrecision",
+    "ClassResult",
     "Comparison",
     "ComparisonStyle",
     "Conclusion",
@@ -106,7 +107,6 @@ __all__ = [
     "Protocol",
     "ProtocolName",
     "Rasteriser",
-    "ResampleBy",
     "Resampling",
     "ScoreDifference",
     "ScoreInterval",

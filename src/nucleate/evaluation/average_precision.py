@@ -172,7 +172,8 @@ class AveragePrecisionScorer:
         tables = {kind: self._evaluate(kind, chosen, limits) for kind in KINDS}
 
         def read(kind: Kind, limit: int) -> AveragePrecision:
-            return self._read(kind, tables[kind][..., limits.index(limit)], limit)
+            names = [str(category.get("name", category["id"])) for category in self._categories]
+            return read_precision(kind, tables[kind][..., limits.index(limit)], limit, names)
 
         return PrecisionTable(
             bbox=read("bbox", DETECTRON2_MAX_DETECTIONS),
@@ -204,28 +205,37 @@ class AveragePrecisionScorer:
         evaluation.accumulate()
         return np.asarray(evaluation.eval["precision"], np.float64)
 
-    def _read(self, kind: Kind, precision: NDArray[np.float64], max_detections: int) -> AveragePrecision:
-        sizes = [_mean_percent(precision[..., size]) for size in range(4)]
-        per_class = tuple(
-            ClassPrecision(
-                class_name=str(category.get("name", category["id"])), ap=_mean_percent(precision[:, :, index, 0])
-            )
-            for index, category in enumerate(self._categories)
-        )
-        result = AveragePrecision(
-            kind=kind,
-            max_detections=max_detections,
-            ap=sizes[0],
-            ap50=_mean_percent(precision[0, :, :, 0]),
-            ap75=_mean_percent(precision[5, :, :, 0]),
-            ap_small=sizes[1],
-            ap_medium=sizes[2],
-            ap_large=sizes[3],
-            per_class=per_class if len(per_class) > 1 else (),
-            curve50=_mean_curve(precision[0, :, :, 0]),
-            curve75=_mean_curve(precision[5, :, :, 0]),
-        )
-        return _with_reasons(result)
+
+def read_precision(
+    kind: Kind, precision: NDArray[np.float64], max_detections: int, class_names: Sequence[str]
+) -> AveragePrecision:
+    """Return the scores of COCO's table of precision.
+
+    Args:
+        kind: boxes or masks.
+        precision: (10 IoU, 101 recalls, C classes, 4 size ranges), 0 to 1; -1 where there is nothing to find.
+        max_detections: the limit that the table was made with.
+        class_names: C names.
+    """
+    sizes = [_mean_percent(precision[..., size]) for size in range(4)]
+    per_class = tuple(
+        ClassPrecision(class_name=name, ap=_mean_percent(precision[:, :, index, 0]))
+        for index, name in enumerate(class_names)
+    )
+    result = AveragePrecision(
+        kind=kind,
+        max_detections=max_detections,
+        ap=sizes[0],
+        ap50=_mean_percent(precision[0, :, :, 0]),
+        ap75=_mean_percent(precision[5, :, :, 0]),
+        ap_small=sizes[1],
+        ap_medium=sizes[2],
+        ap_large=sizes[3],
+        per_class=per_class if len(per_class) > 1 else (),
+        curve50=_mean_curve(precision[0, :, :, 0]),
+        curve75=_mean_curve(precision[5, :, :, 0]),
+    )
+    return _with_reasons(result)
 
 
 def _with_area_and_box(record: CocoDict, size_hw: tuple[int, int]) -> CocoDict:

@@ -14,6 +14,9 @@ from nucleate.evaluation.assignment import best_assignment
 from nucleate.evaluation.matching import Overlaps
 from nucleate.evaluation.panoptic import Matches
 
+# The tree answers with a list a centroid.
+CENTROIDS_AT_ONCE = 50_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentroidLimit:
@@ -74,11 +77,29 @@ class Centroids:
 
 def label_map_centroids(label_map: NDArray[np.integer], ids: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the (N, 2) x, y of the pixels of each id, which must be in the map; ids ascend."""
-    rows, columns = np.nonzero(label_map)
-    places = np.searchsorted(ids, label_map[rows, columns])
-    areas = np.bincount(places, minlength=len(ids))
-    sums = [np.bincount(places, weights=axis + 0.5, minlength=len(ids)) for axis in (columns, rows)]
-    return np.asarray(np.stack(sums, axis=1) / areas[:, None], np.float64)
+    areas = np.bincount(np.searchsorted(ids, label_map[label_map > 0]), minlength=len(ids))
+    return np.asarray(coordinate_sums(label_map, ids) / areas[:, None], np.float64)
+
+
+def coordinate_sums(label_map: NDArray[np.integer], ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the (N, 2) summed x, y of the pixel centres of each id; exact, the sums of halves of integers.
+
+    Args:
+        label_map: (H, W) whose ids are all among those given; 0 is background.
+        ids: (N,) ascending.
+    """
+    width = label_map.shape[1]
+    flat = label_map.reshape(-1)
+    changed = flat[1:] != flat[:-1]
+    changed[width - 1 :: width] = True
+    starts = np.concatenate([[0], np.flatnonzero(changed) + 1])[: flat.size]
+    lengths = np.diff(starts, append=flat.size)
+    nuclear = flat[starts] > 0
+    starts, lengths = starts[nuclear], lengths[nuclear]
+    places = np.searchsorted(ids, flat[starts])
+    rows, columns = np.divmod(starts, width)
+    sums = (lengths * columns + lengths * lengths / 2, lengths * (rows + 0.5))
+    return np.stack([np.bincount(places, weights=axis, minlength=len(ids)) for axis in sums], axis=1)
 
 
 def mask_centroids(masks: Masks) -> NDArray[np.float64]:
@@ -107,10 +128,7 @@ def centroid_matches(
     limits = limit.of_areas_px(overlaps.annotated_areas_px, mpp)
     count = 0
     if overlaps.annotated_count and overlaps.predicted_count:
-        # One part in 1e9 more, so that rounding drops no pair that lies exactly at the limit.
-        near = cKDTree(centroids.predicted_xy).query_ball_point(centroids.annotated_xy, limits * (1 + 1e-9))
-        rows = np.repeat(np.arange(len(near)), [len(found) for found in near])
-        columns = np.array([column for found in near for column in found], np.int64)
+        rows, columns = _near(centroids, limits)
         distances = np.linalg.norm(centroids.annotated_xy[rows] - centroids.predicted_xy[columns], axis=1)
         # One pair more is always worth it: no sum of distances reaches this number.
         beyond = (distances.max(initial=0) + 1) * (min(overlaps.annotated_count, overlaps.predicted_count) + 1)
@@ -121,3 +139,16 @@ def centroid_matches(
         false_negatives=overlaps.annotated_count - count,
         iou_sum=0.0,
     )
+
+
+def _near(centroids: Centroids, limits: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return annotated and predicted index of all centroids within the limits, a part of them at a time."""
+    tree = cKDTree(centroids.predicted_xy)
+    rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for start in range(0, len(limits), CENTROIDS_AT_ONCE):
+        part = slice(start, start + CENTROIDS_AT_ONCE)
+        # One part in 1e9 more, so that rounding drops no pair that lies exactly at the limit.
+        near = tree.query_ball_point(centroids.annotated_xy[part], limits[part] * (1 + 1e-9))
+        rows.append(np.repeat(np.arange(start, start + len(near)), [len(found) for found in near]))
+        columns.append(np.array([column for found in near for column in found], np.int64))
+    return np.concatenate(rows), np.concatenate(columns)

@@ -9,8 +9,10 @@ import numpy as np
 
 from nucleate.errors import DataError
 from nucleate.evaluation.intervals import PairedDifference, paired_difference
-from nucleate.evaluation.report_tables import Table
+from nucleate.evaluation.report_tables import SCORE_HEADINGS, Table
 from nucleate.evaluation.results import COMPARED_SCORES, Evaluation
+
+NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +39,12 @@ class Comparison:
     Attributes:
         evaluations: one a model; the first is what the others are compared with.
         differences: PQ, AJI and Dice of every other model.
+        left_out: file names of the images that some models have and others lack.
     """
 
     evaluations: tuple[Evaluation, ...]
     differences: tuple[ScoreDifference, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,14 +72,15 @@ class Comparison:
             ]
             for name, each in zip(self.names, self.evaluations, strict=True)
         ]
-        return Table.of(["model", "score above", "PQ", "AJI", "Dice", "segm AP at 100"], rows)
+        headings = [SCORE_HEADINGS[score] for score in COMPARED_SCORES]
+        return Table.of(["model", "score above", *headings, "mask AP (coco, at 100)"], rows)
 
     def difference_table(self) -> Table:
         """Return the paired differences with intervals and p-values."""
         rows = [
             [
                 f"{self.names[each.model - 1]} less {self.names[0]}",
-                each.score,
+                SCORE_HEADINGS[each.score],
                 f"{each.paired.difference:+.2f}",
                 f"{each.paired.interval.low:+.2f} to {each.paired.interval.high:+.2f}",
                 f"{each.paired.p_value:.4f}",
@@ -92,14 +97,25 @@ class Comparison:
         return (
             f"{first.overall.images} images ({settings.split}), protocol `{settings.protocol}`, "
             f"{settings.protocol.averaging}; {settings.resampling.method} bootstrap, {settings.resampling.resamples} "
-            f"resamples by {settings.resample_by}; p-values by swapping the models within each {settings.resample_by}, "
+            f"resamples by {settings.resampled}; p-values by swapping the models within each {settings.resampled}, "
             "both directions, not corrected for the number of comparisons. Percent."
         )
 
     def notes(self) -> tuple[str, ...]:
-        """Return what was left out or changed before scoring, by model."""
+        """Return what was left out or changed before scoring: of all models, then by model."""
+        of_all = [note for note in self.evaluations[0].notes if all(note in each.notes for each in self.evaluations)]
+        common = [self._left_out(), *of_all] if self.left_out else of_all
         pairs = zip(self.names, self.evaluations, strict=True)
-        return tuple(f"{name}: {note}." for name, each in pairs for note in each.notes)
+        alone = [f"{name}: {note}" for name, each in pairs for note in each.notes if note not in of_all]
+        return tuple(f"{note}." for note in (*common, *alone))
+
+    def _left_out(self) -> str:
+        count, shown = len(self.left_out), ", ".join(self.left_out[:NAMES_SHOWN])
+        images = (
+            "1 image that not all models have was" if count == 1 else f"{count} images that not all models have were"
+        )
+        more = f" and {count - NAMES_SHOWN} more" if count > NAMES_SHOWN else ""
+        return f"{images} left out of all scores here: {shown}{more}"
 
     def conclusions(self) -> tuple[str, ...]:
         """Return one sentence a later model: by which scores it differs from the first beyond chance."""
@@ -108,13 +124,14 @@ class Comparison:
             said = []
             for each in (each for each in self.differences if each.model == place):
                 interval, points = each.paired.interval, each.paired.difference
-                ends = f"{each.score.upper()} by {abs(points):.1f} points ({interval.low:+.1f} to {interval.high:+.1f})"
+                name_of_score = SCORE_HEADINGS[each.score]
+                ends = f"{name_of_score} by {abs(points):.1f} points ({interval.low:+.1f} to {interval.high:+.1f})"
                 if interval.low > 0:
                     said.append(f"better in {ends}")
                 elif interval.high < 0:
                     said.append(f"worse in {ends}")
                 else:
-                    said.append(f"not told apart in {each.score.upper()} ({interval.low:+.1f} to {interval.high:+.1f})")
+                    said.append(f"not told apart in {name_of_score} ({interval.low:+.1f} to {interval.high:+.1f})")
             sentences.append(f"{name} against {self.names[0]}: {', '.join(said)}.")
         return tuple(sentences)
 

@@ -15,11 +15,12 @@ from nucleate.evaluation.fates import AnnotatedNuclei
 from nucleate.evaluation.image_scores import Scores, image_scores, mean_detection, mean_scores
 from nucleate.evaluation.intervals import mean_intervals
 from nucleate.evaluation.nuceval import correct_image
-from nucleate.evaluation.pannuke import PannukeImage, pannuke_averages, pannuke_image
+from nucleate.evaluation.pannuke import PannukeImage, class_scores, pannuke_averages, pannuke_image
 from nucleate.evaluation.protocols import NucevalParts
 from nucleate.evaluation.rasterisation import rasterised_nuclei
 from nucleate.evaluation.results import (
     INTERVAL_SCORES,
+    ClassResult,
     CountErrors,
     Evaluation,
     EvaluationSettings,
@@ -88,19 +89,23 @@ def evaluate_predictions(
         nuclei.append(AnnotatedNuclei.of_image(pair.annotated, pair.overlaps))
         tissues.append(_tissue(pair, annotations, kept, class_count=len(dataset.class_names), record=record))
     organs = sorted({record.organ for record in dataset.records if record.organ is not None})
+    species = sorted({record.species for record in dataset.records if record.species is not None})
+    several = len(dataset.class_names) > 1
     return Evaluation(
         settings=settings,
         data=str(dataset.annotations_path),
         data_fingerprint=dataset.fingerprint,
         overall=_group(ALL_IMAGES, rows, scorer, settings),
         organs=tuple(_group(organ, [row for row in rows if row.organ == organ], scorer, settings) for organ in organs),
+        species=tuple(_group(name, [row for row in rows if row.species == name], scorer, settings) for name in species),
+        classes=_classes(dataset.class_names, tissues) if several else (),
         images=tuple(rows),
         intervals=_intervals(rows, settings),
         organ_intervals=_intervals(rows, replace(settings, resample_by="organ"))
         if all(row.organ is not None for row in rows)
         else (),
         nuclei=AnnotatedNuclei.concatenate(nuclei),
-        pannuke=pannuke_averages(tissues) if settings.protocol.name == "pannuke" else None,
+        pannuke=pannuke_averages(tissues) if several or settings.protocol.name == "pannuke" else None,
         notes=counts.notes(),
     )
 
@@ -178,6 +183,7 @@ def _image_result(record: ImageRecord, tally: Tally, settings: EvaluationSetting
         file_name=record.file_name,
         organ=record.organ,
         source=record.source,
+        species=record.species,
         tally=tally,
         scores=None if skipped else image_scores(tally, settings.empty_image),
     )
@@ -194,6 +200,11 @@ def _tissue(
         class_count=class_count,
         tissue=record.organ,
     )
+
+
+def _classes(names: Sequence[str], images: Sequence[PannukeImage]) -> tuple[ClassResult, ...]:
+    found = [(name, *class_scores(images, index)) for index, name in enumerate(names)]
+    return tuple(ClassResult(name=name, matches=matches, pq=pq) for name, matches, pq in found)
 
 
 def _group(

@@ -94,19 +94,25 @@ def label_map_overlaps(annotated: NDArray[np.integer], predicted: NDArray[np.int
     """
     if annotated.shape != predicted.shape:
         raise DataError(f"an annotated map of shape {annotated.shape} and a predicted one of {predicted.shape}")
-    # Most pixels are background on both sides, and need no counting.
-    nuclear = np.flatnonzero((annotated != 0) | (predicted != 0))
-    annotated, annotated_names = _small_ids(annotated.reshape(-1)[nuclear], "annotated")
-    predicted, predicted_names = _small_ids(predicted.reshape(-1)[nuclear], "predicted")
+    # Pixels in a row mostly hold the same pair of ids: runs of them are counted by their lengths.
+    flat_annotated, flat_predicted = annotated.reshape(-1), predicted.reshape(-1)
+    changed = flat_annotated[1:] != flat_annotated[:-1]
+    changed |= flat_predicted[1:] != flat_predicted[:-1]
+    starts = np.concatenate([[0], np.flatnonzero(changed) + 1])[: flat_annotated.size]
+    lengths = np.diff(starts, append=flat_annotated.size)
+    annotated, annotated_names = _small_ids(flat_annotated[starts], "annotated")
+    predicted, predicted_names = _small_ids(flat_predicted[starts], "predicted")
     height, width = int(annotated.max(initial=0)) + 1, int(predicted.max(initial=0)) + 1
     codes = annotated * width + predicted
     # Counting needs a slot for every possible pair: sort instead where that is far more than there are pixels.
-    if height * width <= max(8 * codes.size, 4096):
-        counts = np.bincount(codes, minlength=height * width)
+    if height * width <= max(flat_annotated.size, 4096):
+        # Sums of weights are float64, exact up to 2^53 pixels.
+        counts = np.bincount(codes, weights=lengths, minlength=height * width)
         found = np.flatnonzero(counts)
         counts = counts[found]
     else:
-        found, counts = np.unique(codes, return_counts=True)
+        found, places = np.unique(codes, return_inverse=True)
+        counts = np.bincount(places, weights=lengths)
     rows, columns = np.divmod(found, width)
     annotated_areas = np.bincount(rows, weights=counts, minlength=1).astype(np.int64)
     predicted_areas = np.bincount(columns, weights=counts, minlength=1).astype(np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.evaluation.matching import Overlaps
-from nucleate.evaluation.panoptic import panoptic_quality
+from nucleate.evaluation.panoptic import HALF, Matches, closest_matches, panoptic_quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +20,13 @@ class PannukeImage:
         tissue: the data set's organ, None where it names none.
         pq: of all classes together.
         class_pq: one a class of the data set.
+        class_matches: of each class the one-to-one pairs with IoU >= 0.5 within it.
     """
 
     tissue: str | None
     pq: float | None
     class_pq: tuple[float | None, ...]
+    class_matches: tuple[Matches, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +70,14 @@ def pannuke_image(
         tissue: the image's.
     """
     class_pq: list[float | None] = []
+    class_matches: list[Matches] = []
     for index in range(class_count):
         annotated = annotated_classes == index
         part = overlaps.of_classes(annotated, predicted_classes == index)
         class_pq.append(panoptic_quality(part).pq if annotated.any() else None)
+        class_matches.append(closest_matches(part, HALF))
     pq = panoptic_quality(overlaps).pq if overlaps.annotated_count else None
-    return PannukeImage(tissue=tissue, pq=pq, class_pq=tuple(class_pq))
+    return PannukeImage(tissue=tissue, pq=pq, class_pq=tuple(class_pq), class_matches=tuple(class_matches))
 
 
 def pannuke_averages(images: Sequence[PannukeImage]) -> PannukeAverages:
@@ -100,6 +104,12 @@ def pannuke_averages(images: Sequence[PannukeImage]) -> PannukeAverages:
         images=len(counted),
         tissues=len(tissues),
     )
+
+
+def class_scores(images: Sequence[PannukeImage], index: int) -> tuple[Matches, float]:
+    """Return the pairs of one class in all images, and its mean PQ in percent over the images that hold it."""
+    matches = sum((image.class_matches[index] for image in images), Matches.none())
+    return matches, 100 * _mean([image.class_pq[index] for image in images])
 
 
 def _mean(values: Sequence[float | None]) -> float:

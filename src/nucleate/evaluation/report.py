@@ -12,17 +12,24 @@ from typing import Any
 from nucleate.errors import ResultsError
 from nucleate.evaluation.average_precision import AveragePrecision, PrecisionTable
 from nucleate.evaluation.fates import FoundShare, recall_by_area, recall_by_contact
-from nucleate.evaluation.image_scores import SCORE_NAMES, DetectionScores, Scores, detection_scores, mean_detection
+from nucleate.evaluation.image_scores import (
+    DETECTION_RULES,
+    SCORE_NAMES,
+    DetectionScores,
+    Scores,
+    detection_scores,
+    mean_detection,
+)
 from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.report_tables import evaluation_to_markdown
 from nucleate.evaluation.reporting.cases import Case
 from nucleate.evaluation.reporting.conclusions import conclusions
 from nucleate.evaluation.reporting.page import evaluation_to_html, versions
-from nucleate.evaluation.results import Evaluation, EvaluationSettings, GroupResult, ScoreInterval
+from nucleate.evaluation.results import ClassResult, Evaluation, EvaluationSettings, GroupResult, ScoreInterval
 from nucleate.evaluation.tally import SizeMatches
 from nucleate.files import write_json, write_text
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 JSON_NAME = "evaluation.json"
 HTML_NAME = "report.html"
 TABLE_NAME = "report.md"
@@ -127,11 +134,14 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
         },
         "overall": _group_to_json(evaluation.overall),
         "organs": [_group_to_json(group) for group in evaluation.organs],
+        "species": [_group_to_json(group) for group in evaluation.species],
+        "classes": [_class_to_json(each) for each in evaluation.classes],
         "images": [
             {
                 "image_id": image.image_id,
                 "file_name": image.file_name,
                 "organ": image.organ,
+                "species": image.species,
                 "annotated": image.annotated,
                 "predicted": image.predicted,
                 "matched": image.matched,
@@ -187,10 +197,22 @@ def _group_to_json(group: GroupResult) -> dict[str, Any]:
 
 def _precision_to_json(result: AveragePrecision) -> dict[str, Any]:
     return {
+        "protocol": "coco",
         "max_detections": result.max_detections,
         **{name: _number(value) for name, value in result.named().items()},
         "per_class": {each.class_name: _number(each.ap) for each in result.per_class},
         "undefined": list(result.undefined),
+    }
+
+
+def _class_to_json(result: ClassResult) -> dict[str, Any]:
+    scores = DetectionScores.of(DETECTION_RULES[0], result.matches)
+    return {
+        "name": result.name,
+        "annotated": result.matches.true_positives + result.matches.false_negatives,
+        "predicted": result.matches.true_positives + result.matches.false_positives,
+        "pq": _number(result.pq),
+        **asdict(scores),
     }
 
 

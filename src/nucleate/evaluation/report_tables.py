@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucleate.evaluation.average_precision import PrecisionTable
 from nucleate.evaluation.fates import FoundShare, recall_by_area, recall_by_contact
 from nucleate.evaluation.image_scores import Scores, detection_scores
 from nucleate.evaluation.pannuke import PannukeAverages
+from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.results import Evaluation, GroupResult, ScoreInterval, interval_of
 
 SCORE_HEADINGS = {
@@ -79,10 +79,12 @@ def evaluation_to_markdown(evaluation: Evaluation, *, details: bool = True, conc
         parts += ["## By size", size_table(overall).markdown(), area_table(evaluation).markdown()]
         parts += ["## Touching nuclei", contact_table(evaluation).markdown()]
         parts += ["## Counts", count_table(overall).markdown()]
-    if overall.precision.segm.per_class:
-        parts += ["## By class", class_table(overall.precision).markdown()]
+    if evaluation.classes:
+        parts += ["## By class", class_table(evaluation).markdown()]
     if evaluation.organs:
-        parts += ["## By organ", organ_table(evaluation.organs).markdown()]
+        parts += ["## By organ", group_table(evaluation.organs, "organ").markdown()]
+    if evaluation.species:
+        parts += ["## By species", group_table(evaluation.species, "species").markdown()]
     parts += ["## How", _list(conditions(evaluation))]
     return "\n\n".join(parts) + "\n"
 
@@ -93,7 +95,7 @@ def score_table(evaluation: Evaluation) -> Table:
     level = f"{100 * settings.resampling.level:g} % interval"
     rows = [
         [f"{settings.protocol.name}, {settings.protocol.averaging}", *_score_cells(overall.scores)],
-        [f"{level} (by {settings.resample_by})", *_interval_cells(evaluation.intervals)],
+        [f"{level} (by {settings.resampled})", *_interval_cells(evaluation.intervals)],
     ]
     if evaluation.organ_intervals and settings.resample_by != "organ":
         rows.append([f"{level} (by organ)", *_interval_cells(evaluation.organ_intervals)])
@@ -102,9 +104,9 @@ def score_table(evaluation: Evaluation) -> Table:
 
 
 def precision_table(group: GroupResult) -> Table:
-    """Return average precision of boxes and masks at 100 and all detections."""
+    """Return average precision of boxes and masks at 100 and all detections, by the protocol `coco`."""
     rows = [
-        [result.kind, str(result.max_detections), *(_cell(value) for value in result.named().values())]
+        [f"coco, {result.kind}", str(result.max_detections), *(_cell(value) for value in result.named().values())]
         for result in group.precision
     ]
     return Table.of(["", "detections an image", *group.precision.segm.named()], rows)
@@ -136,7 +138,7 @@ def size_table(group: GroupResult) -> Table:
             str(matches.true_positives + matches.false_negatives),
             str(matches.true_positives),
             str(matches.false_positives),
-            *(_cell(100 * value) for value in (matches.recall, matches.dq, matches.pq, matches.sq)),
+            *_size_cells(matches),
         ]
         for name, matches in (
             ("small (below 32x32 px)", sizes.small),
@@ -146,6 +148,13 @@ def size_table(group: GroupResult) -> Table:
     ]
     headings = ["annotated", "found", "false", "found %", "F1 (DQ)", "pooled PQ", "pooled SQ"]
     return Table.of(["IoU > 0.5, by area in the maps", *headings], rows)
+
+
+def _size_cells(matches: Matches) -> list[str]:
+    """Return recall, DQ, PQ and SQ, not defined where there is no nucleus of the size on either side."""
+    if not matches.true_positives + matches.false_positives + matches.false_negatives:
+        return ["nan"] * 4
+    return [_cell(100 * value) for value in (matches.recall, matches.dq, matches.pq, matches.sq)]
 
 
 def area_table(evaluation: Evaluation) -> Table:
@@ -204,7 +213,7 @@ def conditions(evaluation: Evaluation) -> list[str]:
         empty = "Images without annotated nuclei are skipped; what is predicted there counts in the pooled scores only."
     intervals = (
         f"Intervals: {resampling.method} bootstrap of the mean, {resampling.resamples} resamples by "
-        f"{settings.resample_by}, seed {resampling.seed}; those of organs by image."
+        f"{settings.resampled}, seed {resampling.seed}; those of organs by image."
     )
     return [
         f"Data: `{Path(evaluation.data).name}`, fingerprint `{evaluation.data_fingerprint}`, split {settings.split}.",
@@ -212,13 +221,13 @@ def conditions(evaluation: Evaluation) -> list[str]:
         empty,
         intervals,
         f"Centroids pair within {settings.centroid_limit}.",
-        f"AP: COCO, all detections by rank, at the best 100 of an image (Detectron2's) and at {uncapped} (all).",
+        f"AP: protocol `coco`, detections by rank, at the best 100 of an image (Detectron2's) and at {uncapped} (all).",
         *(f"{note}." for note in evaluation.notes),
     ]
 
 
-def organ_table(organs: Sequence[GroupResult]) -> Table:
-    """Return each organ's scores, PQ with its interval over the organ's images."""
+def group_table(groups: Sequence[GroupResult], kind: str) -> Table:
+    """Return the scores of each organ or species, PQ with its interval over the group's images."""
     rows = [
         [
             group.name,
@@ -231,19 +240,24 @@ def organ_table(organs: Sequence[GroupResult]) -> Table:
             _cell(group.precision.segm.ap50),
             _cell(group.precision.segm_uncapped.ap50),
         ]
-        for group in organs
+        for group in groups
     ]
-    headings = ["images", "nuclei", "PQ", "interval", "SQ", "DQ", "AJI", "Dice", "F1", "AP", "AP50", "AP50 uncapped"]
-    return Table.of(["organ", *headings], rows)
+    headings = ["images", "nuclei", "PQ", "interval", "SQ", "DQ", "AJI", "Dice", "F1"]
+    return Table.of([kind, *headings, "mask AP (coco)", "AP50", "AP50 uncapped"], rows)
 
 
-def class_table(precision: PrecisionTable) -> Table:
-    """Return the AP of each class."""
-    rows = [
-        [each.class_name, *(_cell(result.per_class[index].ap) for result in precision)]
-        for index, each in enumerate(precision.segm.per_class)
-    ]
-    return Table.of(["class", "bbox AP", "segm AP", "bbox AP uncapped", "segm AP uncapped"], rows)
+def class_table(evaluation: Evaluation) -> Table:
+    """Return F1, PQ and AP of each class."""
+    rows = []
+    for index, each in enumerate(evaluation.classes):
+        matches = each.matches
+        counts = (matches.true_positives + matches.false_negatives, matches.true_positives + matches.false_positives)
+        percents = (100 * matches.dq, 100 * matches.precision, 100 * matches.recall, each.pq)
+        precision = [result.per_class[index].ap for result in evaluation.overall.precision]
+        rows.append([each.name, *map(str, counts), *(_cell(value) for value in (*percents, *precision))])
+    headings = ["annotated", "predicted", "pooled F1", "precision", "recall", "PQ (pannuke)"]
+    kinds = ["bbox AP (coco)", "segm AP", "bbox AP uncapped", "segm AP uncapped"]
+    return Table.of(["class, pairs with IoU >= 0.5 within it", *headings, *kinds], rows)
 
 
 def _score_cells(scores: Scores) -> list[str]:

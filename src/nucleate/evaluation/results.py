@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, assert_never
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -20,10 +21,10 @@ from nucleate.evaluation.image_scores import (
 )
 from nucleate.evaluation.intervals import DEFAULT_RESAMPLING, Resampling
 from nucleate.evaluation.pannuke import PannukeAverages
+from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.protocols import STANDARD, Protocol
 from nucleate.evaluation.tally import Tally
 
-ResampleBy = Literal["image", "organ", "source"]
 # The scores that get an interval, and those of which models are compared.
 INTERVAL_SCORES = ("pq", "sq", "dq", "aji", "aji_plus", "dice", "f1", "precision", "recall")
 COMPARED_SCORES = ("pq", "aji", "dice")
@@ -45,8 +46,9 @@ class EvaluationSettings:
         protocol: the definitions.
         centroid_limit: of the pairs by centroid.
         resampling: of the intervals.
-        resample_by: what is drawn as a whole: images; or organs (in NuInsSeg an organ is a slide) or source data
-            sets, whose images share more than chance.
+        resample_by: what is drawn as a whole: `image`; or `organ` (in NuInsSeg a slide) or `source` data set, whose
+            images share more than chance; or a regular expression, whose first bracket, else whole match in the file
+            name, is the group: a patient or slide.
         vague_fingerprint: differs where the vague areas do; empty where none are used.
     """
 
@@ -59,7 +61,7 @@ class EvaluationSettings:
     protocol: Protocol = STANDARD
     centroid_limit: CentroidLimit = HALF_DIAMETER
     resampling: Resampling = DEFAULT_RESAMPLING
-    resample_by: ResampleBy = "image"
+    resample_by: str = "image"
     vague_fingerprint: str = ""
 
     def __post_init__(self) -> None:
@@ -67,8 +69,18 @@ class EvaluationSettings:
             raise ConfigError(f"score threshold {self.score_threshold} lies outside 0 to 1")
         if self.empty_image not in EMPTY_IMAGE_RULES:
             raise ConfigError(f"empty_image {self.empty_image!r} is not one of one, skip, zero")
-        if self.resample_by not in ("image", "organ", "source"):
-            raise ConfigError(f"resample_by {self.resample_by!r} is not one of image, organ, source")
+        try:
+            re.compile(self.resample_by)
+        except re.error as error:
+            raise ConfigError(
+                f"resample_by {self.resample_by!r} is neither image, organ, source nor a regular expression: {error}"
+            ) from error
+
+    @property
+    def resampled(self) -> str:
+        """Return what is drawn as a whole, in words."""
+        known = self.resample_by in ("image", "organ", "source")
+        return self.resample_by if known else f"`{self.resample_by}` in the file name"
 
     def group_names(self, images: Sequence[ImageResult]) -> list[str] | None:
         """Return the name of each image's group for resampling; None where each image is drawn by itself.
@@ -83,12 +95,22 @@ class EvaluationSettings:
                 names = [image.organ or "" for image in images]
             case "source":
                 names = [image.source for image in images]
-            case _:
-                assert_never(self.resample_by)
+            case pattern:
+                names = [_matched(pattern, image.file_name) for image in images]
         if "" in names:
             nameless = images[names.index("")].file_name
             raise DataError(f"{nameless!r} names no {self.resample_by}: resample by image")
         return names
+
+
+def _matched(pattern: str, file_name: str) -> str:
+    match = re.search(pattern, PurePosixPath(file_name).name)
+    if match is None:
+        raise DataError(
+            f"resample_by {pattern!r} is neither image, organ nor source, and matches nothing in the file name",
+            item=file_name,
+        )
+    return str(match.group(1) if match.re.groups else match.group(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +122,7 @@ class ImageResult:
         file_name: relative to the data set's images.
         organ: as in the data set, None where it names none.
         source: the data set that it comes from, "" when unknown.
+        species: as in the data set, None where it names none.
         tally: the counts that the scores are made of.
         scores: None where the image is skipped: by the empty-image rule, or by `pannuke` without annotated nuclei.
     """
@@ -110,6 +133,7 @@ class ImageResult:
     source: str
     tally: Tally
     scores: Scores | None
+    species: str | None = None
 
     @property
     def annotated(self) -> int:
@@ -165,7 +189,7 @@ class GroupResult:
     """The scores of several images.
 
     Attributes:
-        name: "all" or an organ.
+        name: "all", an organ or a species.
         images: how many.
         sizes: annotated nuclei by size class, as COCO counts them.
         scores: each score's mean over the images, as the protocol averages.
@@ -200,6 +224,21 @@ class GroupResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassResult:
+    """The scores of one class, from pairs within it on `standard`'s label maps; percent.
+
+    Attributes:
+        name: of the class.
+        matches: one-to-one pairs with IoU >= 0.5, of all images added up.
+        pq: mean over the images that hold annotated nuclei of the class, as for mPQ; NaN where none does.
+    """
+
+    name: str
+    matches: Matches
+    pq: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """Predictions against annotations; all scores in percent.
 
@@ -209,11 +248,13 @@ class Evaluation:
         data_fingerprint: of annotations and images; equal numbers need equal fingerprints.
         overall: all images.
         organs: one an organ, in alphabetical order; empty where the data set names none.
+        species: one a species, likewise.
+        classes: one a class; empty where the data set has one class.
         images: one an image, in the data set's order.
         intervals: of the means over all images, resampled as the settings say.
         organ_intervals: of the same means, resampled by organ; empty where an image names none.
         nuclei: the annotated nuclei of all images.
-        pannuke: averages of PQ over classes and tissues, where that is the protocol.
+        pannuke: averages of PQ over classes and tissues, where that is the protocol or there are several classes.
         notes: what was left out or changed before scoring, one sentence each.
     """
 
@@ -225,6 +266,8 @@ class Evaluation:
     images: tuple[ImageResult, ...]
     intervals: tuple[ScoreInterval, ...]
     organ_intervals: tuple[ScoreInterval, ...] = ()
+    species: tuple[GroupResult, ...] = ()
+    classes: tuple[ClassResult, ...] = ()
     nuclei: AnnotatedNuclei = field(default=NO_NUCLEI, repr=False, compare=False)
     pannuke: PannukeAverages | None = None
     notes: tuple[str, ...] = ()

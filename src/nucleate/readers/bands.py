@@ -21,7 +21,7 @@ class Band:
     """The polygons that reach into a band.
 
     Attributes:
-        indices: (N,) int64 places in the file, rows left out not counted; ascending.
+        indices: (N,) int64 places in the file; ascending.
         scores: (N,) float32.
         polygons: (N,) shapely geometries.
     """
@@ -41,19 +41,18 @@ class BandedPolygons:
         file: read once, now.
         folder: for one temporary file a band; it must exist.
         band_px: height of a band.
-        above: polygons with a greater score are taken.
 
     Raises:
         DataError: a row is unsound, or as large as a region of tissue.
     """
 
-    def __init__(self, file: GeoParquetFile, folder: Path, *, band_px: int, above: float = -1.0) -> None:
+    def __init__(self, file: GeoParquetFile, folder: Path, *, band_px: int) -> None:
         self._folder, self._band_px, self._file = folder, band_px, file
-        self.count = self._rows = 0
+        self.count = 0
         self.bands: set[int] = set()
+        self._scores = [np.zeros(0, np.float32)]
         for batch in file.batches():
-            self._add(batch, batch.scores > above)
-            self._rows += len(batch.scores)
+            self._add(batch)
 
     def read(self, band: int) -> Band:
         """Return a band; of one that nothing reaches into, no polygon."""
@@ -71,16 +70,19 @@ class BandedPolygons:
             polygons=np.asarray(shapely.from_wkb(np.array([*codes, None], np.object_)[:-1]), np.object_),
         )
 
-    def _add(self, batch: PolygonBatch, kept: NDArray[np.bool_]) -> None:
-        polygons, scores = batch.polygons[kept], batch.scores[kept]
+    def scores(self) -> NDArray[np.float32]:
+        """Return the scores of all polygons, in file order."""
+        return np.concatenate(self._scores)
+
+    def _add(self, batch: PolygonBatch) -> None:
+        polygons, scores = batch.polygons, batch.scores
         bounds = shapely.bounds(polygons).reshape(-1, 4)
         sides = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
         if sides.max(initial=0) > LARGEST_SIDE_PX:
-            row = self._rows + int(np.flatnonzero(kept)[int(np.argmax(sides))])
             raise DataError(
                 f"a polygon of {sides.max():.0f} px is no nucleus: coordinates are pixels, regions don't belong here",
                 path=self._file.path,
-                item=f"row {row}",
+                item=f"row {self.count + int(np.argmax(sides))}",
             )
         codes = np.asarray(shapely.to_wkb(polygons), np.object_)
         first = np.floor((bounds[:, 1] - 1) / self._band_px).astype(np.int64)
@@ -89,6 +91,7 @@ class BandedPolygons:
             chosen = np.flatnonzero((first <= band) & (last >= band))
             if len(chosen):
                 self._append(band, chosen + self.count, scores[chosen], codes[chosen])
+        self._scores.append(scores)
         self.count += len(polygons)
 
     def _append(

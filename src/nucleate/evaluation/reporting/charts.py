@@ -12,6 +12,7 @@ import numpy as np
 from nucleate.evaluation.fates import FoundShare
 from nucleate.evaluation.image_scores import detection_scores
 from nucleate.evaluation.panoptic import F1_THRESHOLDS, TWENTIETHS
+from nucleate.evaluation.report_tables import SCORE_HEADINGS
 from nucleate.evaluation.reporting.palette import BLUE, GREEN, GREY, SKY, VERMILION
 from nucleate.evaluation.results import Evaluation, GroupResult, interval_of
 
@@ -116,7 +117,7 @@ def forest(comparison: Comparison) -> str:
         axes.plot([interval.low, interval.high], [place, place], color=colour, linewidth=2)
         axes.plot(each.paired.difference, place, "o", color=colour, markersize=6)
     names = [each.settings.model for each in comparison.evaluations]
-    labels = [f"{each.score.upper()}: {names[each.model - 1]} less {names[0]}" for each in rows]
+    labels = [f"{SCORE_HEADINGS[each.score]}: {names[each.model - 1]} less {names[0]}" for each in rows]
     axes.set_yticks(range(len(rows)), labels=labels, fontsize=9, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")

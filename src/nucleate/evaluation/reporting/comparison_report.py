@@ -12,7 +12,7 @@ from nucleate.evaluation.reporting.page import data_name, render, svg_picture, v
 from nucleate.evaluation.results import Evaluation
 from nucleate.files import write_json, write_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 JSON_NAME, HTML_NAME, TABLE_NAME = "comparison.json", "comparison.html", "comparison.md"
 
 
@@ -63,6 +63,8 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
         "protocol": str(first.settings.protocol),
         "averaging": first.settings.protocol.averaging,
         "resample_by": first.settings.resample_by,
+        "images": first.overall.images,
+        "left_out": list(comparison.left_out),
         "models": [_model_to_json(each) for each in comparison.evaluations],
         "differences": [
             {

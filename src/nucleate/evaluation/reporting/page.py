@@ -19,7 +19,7 @@ from nucleate.evaluation.report_tables import (
     contact_table,
     count_table,
     detection_table,
-    organ_table,
+    group_table,
     pannuke_table,
     precision_table,
     score_table,
@@ -73,8 +73,9 @@ def evaluation_to_html(evaluation: Evaluation, worst: Sequence[Case] = (), best:
         sizes=size_table(overall),
         contact=contact_table(evaluation),
         counts=count_table(overall),
-        organs=organ_table(evaluation.organs) if evaluation.organs else None,
-        classes=class_table(overall.precision) if overall.precision.segm.per_class else None,
+        organs=group_table(evaluation.organs, "organ") if evaluation.organs else None,
+        species=group_table(evaluation.species, "species") if evaluation.species else None,
+        classes=class_table(evaluation) if evaluation.classes else None,
         pannuke=None if evaluation.pannuke is None else pannuke_table(evaluation.pannuke),
         organ_chart=svg_picture(charts.organ_bars(evaluation.organs, overall), "PQ of each organ with its interval")
         if evaluation.organs
