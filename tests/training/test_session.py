@@ -128,6 +128,9 @@ def test_a_run_leaves_the_files_of_detectron2_and_ours(finished: Path) -> None:
         "inference/coco_instances_results.json",
         "nucleate.yaml",
         "pictures/augmented.png",
+        "pictures/curves.png",
+        "pictures/validation_0000002.png",
+        "pictures/validation_0000004.png",
     }
     assert (finished / "last_checkpoint").read_text() == "model_final.pth"
 
@@ -163,9 +166,12 @@ def test_the_card_tells_data_scale_threshold_and_versions(finished: Path, data: 
 def test_evaluations_at_intervals_are_lines_of_their_own(finished: Path) -> None:
     lines = read_metrics(finished)
     assert [line["iteration"] for line in lines if "segm/AP" in line] == [2, 4]
+    assert [line["iteration"] for line in lines if "PQ" in line] == [2, 4]
     board = EventAccumulator(str(finished))
     board.Reload()
     assert [event.step for event in board.Scalars("segm/AP50")] == [2, 4]
+    assert [event.step for event in board.Scalars("PQ")] == [2, 4]
+    assert [event.step for event in board.Images("validation")] == [2, 4]
 
 
 def test_the_picture_shows_three_training_images(finished: Path) -> None:
