@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nucleate.api.compare import CompareSettings, compare
 from nucleate.api.convert import ConvertReport, convert
-from nucleate.api.demo import DemoReport, demo
 from nucleate.api.cross_validate import FoldTraining, cross_validate
+from nucleate.api.demo import DemoReport, demo
 from nucleate.api.evaluate import evaluate
 from nucleate.api.export import ExportedFile, ExportReport, export
 from nucleate.api.fold_scores import CrossValidationReport, FoldScores

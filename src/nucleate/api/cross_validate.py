@@ -1,4 +1,4 @@
-"""`nucleate train --cross-validate`: the folds of a data set in turn, each trained, chosen and scored by its own images."""
+"""`nucleate train --cross-validate`: the folds of a data set, each trained, chosen and scored by its own images."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def _keep_plan(output: Path, plan: dict[str, Any]) -> None:
     for key, value in plan.items():
         if held.get(key) != value:
             raise ResultsError(
-                f"the folds here were trained with {key} {held.get(key)!r}, not {value!r}: repeat that, or choose another"
-                " --output",
+                f"the folds here were trained with {key} {held.get(key)!r}, not {value!r}: repeat that, or choose"
+                " another --output",
                 path=path,
             )
 

@@ -87,7 +87,9 @@ class FoldScores:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            scores = {str(name): math.nan if value is None else float(value) for name, value in content["scores"].items()}
+            scores = {
+                str(name): math.nan if value is None else float(value) for name, value in content["scores"].items()
+            }
             return cls(
                 fold=int(content["fold"]),
                 images=int(content["images"]),

@@ -139,4 +139,6 @@ def _check_config(recipe: Recipe, published: PublishedWeights) -> None:
         value = recipe.config.get(key)
         plain = list(value) if isinstance(value, tuple) else value
         if plain != needed:
-            raise ConfigError(f"{plain!r}, but {published.name} was trained with {needed!r}: leave the key out", item=key)
+            raise ConfigError(
+                f"{plain!r}, but {published.name} was trained with {needed!r}: leave the key out", item=key
+            )

@@ -98,7 +98,10 @@ PUBLISHED_WEIGHTS = (
     _msra_backbone(50),
     _msra_backbone(101),
     _torchvision(
-        "maskrcnn_resnet50_fpn_coco", "bf2d0c1e", 50, "COCO 2017 (photographs under Flickr's terms), from ImageNet weights"
+        "maskrcnn_resnet50_fpn_coco",
+        "bf2d0c1e",
+        50,
+        "COCO 2017 (photographs under Flickr's terms), from ImageNet weights",
     ),
     _torchvision("resnet50", "0676ba61", 50, _IMAGENET),
     _torchvision("resnet50", "11ad3fa6", 50, _IMAGENET, "-v2"),

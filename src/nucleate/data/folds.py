@@ -93,7 +93,7 @@ def _drawn(items: list[SplitItem], given: SplitLists, fold: int) -> SplitLists:
     """Return the fold as it is given and a tenth of the rest, where the folds are not of this data set's own making."""
     if "-by-" in given.name:
         raise ConfigError(
-            f"{given.name} keeps groups together that are not known here: prepare this data set with --folds and --group"
+            f"{given.name} keeps groups together that are not known here: prepare the data with --folds and --group"
         )
     in_folds = {name for names in given.folds for name in names}
     tested = set(given.folds[fold])

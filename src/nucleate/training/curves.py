@@ -109,9 +109,7 @@ def _draw_scores(axes: Axes, scored: Lines) -> None:
         values = [line.get(name, math.nan) for line in scored]
         known = [value for value in values if math.isfinite(value)]
         if known:
-            axes.plot(
-                steps, values, style, color=colour, linewidth=1.6, markersize=4, label=f"{label} {known[-1]:.1f}"
-            )
+            axes.plot(steps, values, style, color=colour, linewidth=1.6, markersize=4, label=f"{label} {known[-1]:.1f}")
     axes.set_ylim(0, 100)
     axes.set_title("validation, percent (the last beside its name)", loc="left", fontsize=11)
     axes.legend(frameon=False, fontsize=9, loc="best")

@@ -22,9 +22,7 @@ def split_names(config: DetectronConfig, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def read_split(
-    data: Path, config: DetectronConfig, key: str, *, fold: FoldSplit | None = None
-) -> CocoDataset | None:
+def read_split(data: Path, config: DetectronConfig, key: str, *, fold: FoldSplit | None = None) -> CocoDataset | None:
     """Return the data set's split that DATASETS.TRAIN or DATASETS.TEST names.
 
     Args:

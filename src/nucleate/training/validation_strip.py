@@ -147,9 +147,7 @@ def cut_strips(folder: Path, iterations: int) -> None:
 
 def _chosen(dataset: CocoDataset) -> list[ImageRecord]:
     with_nuclei = [
-        record
-        for record in dataset.records
-        if any(not each.is_crowd for each in dataset.entries[record.image_id])
+        record for record in dataset.records if any(not each.is_crowd for each in dataset.entries[record.image_id])
     ]
     ordered = sorted(
         with_nuclei or dataset.records, key=lambda record: (record.source, record.organ or "", record.file_name)
@@ -182,4 +180,3 @@ def _starts(length_px: int, side_px: int) -> list[int]:
 def _centres_xy(nuclei: Instances) -> NDArray[np.float64]:
     boxes = nuclei.boxes_xyxy.astype(np.float64)
     return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
-

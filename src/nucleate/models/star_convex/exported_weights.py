@@ -82,7 +82,9 @@ def _stored_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
 
 def _tensor(stored: dict[str, NDArray[np.float32]], name: str, shape: torch.Size, path: Path) -> Tensor:
     if name not in stored:
-        raise CheckpointError("lacks a tensor of the star-convex network: give an export of this package", path=path, item=name)
+        raise CheckpointError(
+            "lacks a tensor of the star-convex network: give an export of this package", path=path, item=name
+        )
     array = stored[name]
     if array.shape != tuple(shape):
         raise CheckpointError(
