@@ -84,8 +84,8 @@ def read_weights(path: Path) -> StoredWeights:
 
     Args:
         path: `.pth` or `.pt` as torch writes it (Detectron2's {'model', ...} or a bare state dict; torchvision's
-            ResNets and Mask R-CNNs get Detectron2's names), or `.pkl` as the model zoo has it: Detectron2 names, or Caffe2
-            names of an ImageNet backbone or a Detectron1 detector.
+            ResNets and Mask R-CNNs get Detectron2's names), or `.pkl` as the model zoo has it: Detectron2 names, or
+            Caffe2 names of an ImageNet backbone or a Detectron1 detector.
 
     Raises:
         CheckpointError: the file is missing, broken, asks for more than arrays, or holds no weights.

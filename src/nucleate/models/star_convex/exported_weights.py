@@ -64,7 +64,7 @@ def _norms_after_convolutions(network: nn.Module) -> dict[str, tuple[str, nn.Bat
 def _stored_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
         import onnx
-        from google.protobuf.message import DecodeError
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtraError("starting from an exported network", "train") from error
     try:
