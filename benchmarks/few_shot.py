@@ -4,9 +4,9 @@
     python benchmarks/few_shot.py data/tnbc --output out/few-shot
 
 Trainings take 1, 5 and 20 images of the patients 01 to 04, drawn several times; what is drawn for 5 holds what was
-drawn for 1. All are scored on the patients 05 and 06, whose 7 images train and choose nothing. 0 images is the package's
-model as it is, at 0.25 um/px; its score threshold and overlap were chosen on patients 01 to 03 among others, and the
-trainings keep that threshold. A training that is done is not done again: the same command goes on.
+drawn for 1. All are scored on the patients 05 and 06, whose 7 images train and choose nothing. 0 images is the model of
+the package as it is, at 0.25 um/px; its score threshold and overlap were chosen on patients 01 to 03 among others, and
+the trainings keep that threshold. A training that is done is not done again: the same command goes on.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/train.py --output out/train
 
-Both start from the same weights and have frozen norms, the stem and the first stage frozen, stride in the 3x3 convolutions, and the same numbers of
-anchors, proposals and RoIs. They take turns: a pair is an iteration of each on one batch, and the order changes from
-pair to pair. An iteration is losses, gradients and a step of SGD; batches are made before. The ratio is the median over
-the pairs. Leave the machine alone meanwhile.
+Both start from the same weights and have frozen norms, the stem and the first stage frozen, stride in the 3x3
+convolutions, and the same numbers of anchors, proposals and RoIs. They take turns: a pair is an iteration of each on
+one batch, and the order changes from pair to pair. An iteration is losses, gradients and a step of SGD; batches are made
+before. The ratio is the median over the pairs. Leave the machine alone meanwhile.
 """
 
 from __future__ import annotations
