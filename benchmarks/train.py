@@ -4,8 +4,8 @@
 
 Both start from the same weights and have frozen norms, the stem and the first stage frozen, stride in the 3x3
 convolutions, and the same numbers of anchors, proposals and RoIs. They take turns: a pair is an iteration of each on
-one batch, and the order changes from pair to pair. An iteration is losses, gradients and a step of SGD; batches are made
-before. The ratio is the median over the pairs. Leave the machine alone meanwhile.
+one batch, and the order changes from pair to pair. An iteration is losses, gradients and a step of SGD; batches are
+made before. The ratio is the median over the pairs. Leave the machine alone meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from benchmarks.contestants.machine import load, this_machine
 from nucleate.core import Instances, masks_from_label_map
 from nucleate.files import write_json
 from nucleate.models.detectron2_config import DetectronConfig
-from nucleate.models.mask_rcnn import MaskRCNN, TrainingImage
+from nucleate.models.mask_rcnn import BitMasks, MaskRCNN, TrainingImage
 from nucleate.models.mask_rcnn.frozen_statistics import fill_frozen_statistics
 from nucleate.models.mask_rcnn.solver import SolverSettings, build_optimizer
 from nucleate.models.torchvision_names import detectron2_name
@@ -237,6 +237,7 @@ def torchvision_step(size: Size, ours: MaskRCNN) -> Step:
 def target_of(image: TrainingImage) -> dict[str, Tensor]:
     """Return an image's nuclei as torchvision takes them: masks of the whole image."""
     height_px, width_px = image.image.shape[1:]
+    assert isinstance(image.masks, BitMasks)
     masks = torch.zeros(len(image.boxes_xyxy), height_px, width_px, dtype=torch.uint8)
     for index, ((x, y), bitmap) in enumerate(zip(image.masks.corners_xy, image.masks.bitmaps, strict=True)):
         masks[index, y : y + bitmap.shape[0], x : x + bitmap.shape[1]] = torch.from_numpy(bitmap)

@@ -102,7 +102,7 @@ def training_start(
     if first:
         loaded = load_recipe(recipe, [*first, *overrides])
     if published is not None:
-        _check_config(loaded, published)
+        published.check(loaded.config.get)
     return TrainingStart(recipe=loaded, weights=weights, published=published)
 
 
@@ -132,13 +132,3 @@ def _threshold_beside(weights: Path) -> float | None:
     """Return the score threshold of the model that the weights belong to, None where nothing tells."""
     folder = weights.parent
     return RunCard.read(folder).score_threshold if (folder / CARD_NAME).is_file() else None
-
-
-def _check_config(recipe: Recipe, published: PublishedWeights) -> None:
-    for key, needed in published.config.items():
-        value = recipe.config.get(key)
-        plain = list(value) if isinstance(value, tuple) else value
-        if plain != needed:
-            raise ConfigError(
-                f"{plain!r}, but {published.name} was trained with {needed!r}: leave the key out", item=key
-            )

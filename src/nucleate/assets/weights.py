@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,21 @@ class PublishedWeights:
     commercial_use: bool | None
     learned_from: str
     config: Mapping[str, object] = field(default_factory=dict)
+
+    def check(self, value_of: Callable[[str], object]) -> None:
+        """Refuse a configuration that the weights were not trained with.
+
+        Args:
+            value_of: the configuration's value of a key.
+
+        Raises:
+            ConfigError: it has another value for a key of `config`.
+        """
+        for key, needed in self.config.items():
+            value = value_of(key)
+            plain = list(value) if isinstance(value, tuple) else value
+            if plain != needed:
+                raise ConfigError(f"{plain!r}, but {self.name} was trained with {needed!r}", item=key)
 
 
 _ZOO = "https://dl.fbaipublicfiles.com/detectron2/"
