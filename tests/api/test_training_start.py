@@ -76,6 +76,8 @@ def test_a_recipe_without_a_model_in_the_package_asks_for_weights(data: Path) ->
 
 def test_a_resumed_training_of_few_images_asks_for_no_model(data: Path) -> None:
     assert training_start(data, "mask-rcnn-dense", (), TrainSettings(few_shot=True), resume=True).weights is None
+    resumed = training_start(data, "star-convex", (), TrainSettings(few_shot=True), resume=True)
+    assert resumed.recipe.settings.score_threshold == 0.55
 
 
 def test_few_images_must_be_there(data: Path, tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def training_start(
     name = settings.weights
     if name is None and "MODEL.WEIGHTS" in loaded.explicit_keys:
         name = str(loaded.config.get("MODEL.WEIGHTS")) or None
-    if name is None and settings.few_shot and not resume:
+    if name is None and settings.few_shot and (recipe in _FEW_SHOT_MODELS or not resume):
+        # Resumed, it is asked for its score threshold alone.
         name = _few_shot_model(recipe)
     published = None if name is None else recognised_weights(name)
     if published is not None and isinstance(loaded.settings, StarConvexRecipeSettings):
