@@ -30,7 +30,7 @@ def test_torchvisions_weights_bring_the_input_that_they_need(
     assert config.get("INPUT.FORMAT") == "RGB"
     assert config.get("MODEL.RESNETS.STRIDE_IN_1X1") is False
     assert config.get("MODEL.RESNETS.DEPTH") == 101
-    assert list(config.get("MODEL.PIXEL_STD")) == [58.395, 57.12, 57.375]  # type: ignore[call-overload]
+    assert config.get("MODEL.PIXEL_STD") == (58.395, 57.12, 57.375)
     with pytest.raises(ConfigError, match=r"INPUT\.FORMAT.*was trained with 'RGB'"):
         training_start(
             data, "mask-rcnn-detectron2", ["INPUT.FORMAT=BGR"], TrainSettings(weights="torchvision-resnet101")

@@ -21,6 +21,8 @@ def theirs() -> Any:
     ).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_var is not None
+            assert module.running_mean is not None
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
             torch.nn.init.normal_(module.running_mean, std=0.1)
     return network
