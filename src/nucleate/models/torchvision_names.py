@@ -107,17 +107,18 @@ def with_detectron2_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str
         path: the file that they come from; some published ones add nothing to the variance.
 
     Returns:
-        By name; what no network has a use for keeps its name, with `_` for dots.
+        By name; what no network has a use for keeps its name, with `_` for dots. Counters of norms are dropped.
     """
     renamed = {}
     for name, tensor in tensors.items():
+        if name.endswith(_COUNTER):
+            # Batches seen by a norm: no weight, and a line for each would hide what is left out.
+            continue
         new = detectron2_name(name)
         if new is None:
             renamed[name.replace(".", "_")] = tensor
         elif new.endswith("norm.running_var") and path.stem in _WITHOUT_EPS:
             renamed[new] = tensor - _NORM_EPS
-        elif tensor.is_floating_point():
-            renamed[new] = torch.from_numpy(with_background_last(new, tensor.numpy()).copy())
         else:
-            renamed[new] = tensor
+            renamed[new] = torch.from_numpy(with_background_last(new, tensor.numpy()).copy())
     return renamed
