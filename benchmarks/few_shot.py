@@ -125,7 +125,7 @@ def trained(
 
 def scores_of(model: Path, dataset: CocoDataset, names: Sequence[str]) -> FoldScores:
     """Return a model's scores on some images of the data set, taken at the same scale whatever it learned from."""
-    settings = EvaluateSettings(mpp=_MPP)
+    settings = EvaluateSettings(mpp=_MPP, precision="fp32")
     part = ScoredPart(dataset=dataset.subset(names), whole=dataset, split="test")
     loaded = load_model(model, "cpu")
     found = segment_dataset(loaded, part.dataset, settings)
