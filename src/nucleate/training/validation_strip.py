@@ -111,7 +111,8 @@ class ValidationStrip:
                 ("false", style.false_rgb),
             ],
         )
-        said = f"{moment.iterations} iterations: PQ {moment.pq:.1f} on {len(self._dataset)} validation images,"
+        images = "1 validation image" if len(self._dataset) == 1 else f"{len(self._dataset)} validation images"
+        said = f"{moment.iterations} iterations: PQ {moment.pq:.1f} on {images},"
         return captioned(legend, [(f"{said} scores above {moment.score_threshold:.2f}", None)])
 
     def _column(self, tile: _Tile, predicted: ImagePredictions, score_threshold: float) -> NDArray[np.uint8]:
