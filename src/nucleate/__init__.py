@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nucleate.api.compare import compare
     from nucleate.api.convert import convert
+    from nucleate.api.cross_validate import FoldTraining, cross_validate
     from nucleate.api.demo import demo
     from nucleate.api.evaluate import evaluate
     from nucleate.api.export import export as export_results
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nucleate.api.scoring import CompareSettings, EvaluateSettings
     from nucleate.api.segment import SegmentSettings, segment
     from nucleate.api.train import train
+    from nucleate.api.training_start import TrainSettings
     from nucleate.inference import ImageArray
 
 __version__ = "0.1.0"
@@ -30,12 +32,15 @@ __version__ = "0.1.0"
 __all__ = [
     "CompareSettings",
     "EvaluateSettings",
+    "FoldTraining",
     "ImageArray",
     "PrepareSettings",
     "RegionSettings",
     "SegmentSettings",
+    "TrainSettings",
     "compare",
     "convert",
+    "cross_validate",
     "demo",
     "evaluate",
     "export_results",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from nucleate.api import train
+from nucleate.api import TrainReport, TrainSettings, train
 from nucleate.errors import ConfigError
 from nucleate.training.events import EventLog
 from tests.training.test_session import OURS, write_coco
@@ -26,6 +26,7 @@ def test_a_training_reports_what_it_left_and_logs_in_detectron2s_form(
 ) -> None:
     data = write_coco(tmp_path / "data")
     report = train(data, *OURS, "SOLVER.MAX_ITER=1", output=tmp_path / "run", device="cpu")
+    assert isinstance(report, TrainReport)
     assert report.iterations == 1
     assert "1 iterations, total_loss" in report.summary()
     assert "nucleate segment" in report.summary()
@@ -41,9 +42,10 @@ def test_the_licence_of_published_start_weights_is_shown(
     data = write_coco(tmp_path / "data")
     train(data, *OURS, "SOLVER.MAX_ITER=1", output=tmp_path / "first", device="cpu")
     first = tmp_path / "first" / "model_final.pth"
-    monkeypatch.setattr(sys.modules["nucleate.api.train"], "find_weights", lambda name: first)
+    monkeypatch.setattr(sys.modules["nucleate.api.training_start"], "find_weights", lambda name: first)
     named = "mask_rcnn_R_50_FPN_3x"
-    train(data, *OURS, "SOLVER.MAX_ITER=1", output=tmp_path / "run", weights=named, device="cpu")
+    settings = TrainSettings(weights=named)
+    train(data, *OURS, "SOLVER.MAX_ITER=1", output=tmp_path / "run", settings=settings, device="cpu")
     assert f"{named}: licence CC BY-SA 3.0" in capsys.readouterr().err
     assert f"{named}: licence CC BY-SA 3.0" in (tmp_path / "run" / "log.txt").read_text()
 

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 
 import pytest
 
-from nucleate.assets.downloads import DownloadSettings, RemoteFile
-from nucleate.assets.weights import PUBLISHED_WEIGHTS, PublishedWeights, find_weights, published_weights
+from nucleate.assets.downloads import DownloadSettings, RemoteFile, download
+from nucleate.assets.weights import (
+    PUBLISHED_WEIGHTS,
+    PublishedWeights,
+    find_weights,
+    published_weights,
+    recognised_weights,
+)
 from nucleate.errors import ConfigError, DownloadError
 from tests.assets.test_downloads import CONTENT, Mirror
 
@@ -94,3 +101,29 @@ def test_a_zoo_name_is_fetched_once_with_its_licence_shown(tmp_path: Path, caplo
     assert len(mirror.ranges) == 1
     assert "zoo: licence CC BY-SA 3.0" in caplog.messages
     assert any("sha256" in message and "recorded" in message for message in caplog.messages)
+
+
+def test_a_copy_is_recognised_by_its_file_name_and_only_where_it_is(tmp_path: Path) -> None:
+    copy = tmp_path / "resnet50-11ad3fa6.pth"
+    assert recognised_weights(str(copy)) is None
+    copy.write_bytes(b"x")
+    weights = recognised_weights(str(copy))
+    assert weights is not None
+    assert weights.name == "torchvision-resnet50-v2"
+    assert weights.config["INPUT.FORMAT"] == "RGB"
+
+
+def test_the_first_digits_of_a_checksum_are_checked_where_a_publisher_states_no_more(tmp_path: Path) -> None:
+    digits = hashlib.sha256(CONTENT).hexdigest()[:8]
+    for stated, is_right in ((digits, True), ("0" * 8, False)):
+        mirror = Mirror("whole", version='"one"')
+        file = RemoteFile(name=f"{stated}.pth", urls=(mirror.url,), sha256=stated)
+        quick = DownloadSettings(attempts=1, timeout_s=5.0)
+        try:
+            if is_right:
+                assert download(file, tmp_path / file.name, settings=quick).read_bytes() == CONTENT
+            else:
+                with pytest.raises(DownloadError, match="other content than expected"):
+                    download(file, tmp_path / file.name, settings=quick)
+        finally:
+            mirror.close()

@@ -19,7 +19,7 @@ from nucleate.detectron2.data import DatasetCatalog, MetadataCatalog
 from nucleate.detectron2.data.datasets import register_coco_instances
 from nucleate.detectron2.engine import DefaultPredictor, DefaultTrainer
 from nucleate.detectron2.evaluation import COCOEvaluator, DatasetEvaluator
-from nucleate.detectron2.modeling import GeneralizedRCNN, build_model
+from nucleate.detectron2.modeling import GeneralizedRCNN, build_model, weights_of
 from nucleate.errors import CheckpointError, ConfigError, NucleateError, ResultsError, TrainingError
 from nucleate.files import folder_lock, read_rgb
 from nucleate.models.detectron2_config import DetectronConfig
@@ -370,3 +370,16 @@ def test_the_model_takes_batches_of_dicts_and_refuses_to_train_by_call() -> None
     model.eval()
     answers: list[Mapping[str, Any]] = model([{"image": image}, {"image": image, "height": 32, "width": 48}])
     assert [each["instances"].image_size for each in answers] == [(64, 96), (32, 48)]
+
+
+def test_torchvisions_weights_are_refused_where_the_configuration_feeds_other_images(tmp_path: Path) -> None:
+    cfg = tiny_cfg(tmp_path / "out")
+    copy = tmp_path / "resnet50-0676ba61.pth"
+    copy.write_bytes(b"x")
+    cfg.MODEL.WEIGHTS = str(copy)
+    with pytest.raises(ConfigError, match=r"INPUT\.FORMAT: 'BGR', but torchvision-resnet50 was trained with 'RGB'"):
+        weights_of(cfg)
+    cfg.INPUT.FORMAT = "RGB"
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    cfg.MODEL.RESNETS.STRIDE_IN_1X1 = False
+    assert weights_of(cfg) == copy

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,9 @@ def test_a_run_leaves_the_files_of_detectron2_and_ours(finished: Path) -> None:
         "inference/coco_instances_results.json",
         "nucleate.yaml",
         "pictures/augmented.png",
+        "pictures/curves.png",
+        "pictures/validation_0000002.png",
+        "pictures/validation_0000004.png",
     }
     assert (finished / "last_checkpoint").read_text() == "model_final.pth"
 
@@ -163,9 +167,22 @@ def test_the_card_tells_data_scale_threshold_and_versions(finished: Path, data: 
 def test_evaluations_at_intervals_are_lines_of_their_own(finished: Path) -> None:
     lines = read_metrics(finished)
     assert [line["iteration"] for line in lines if "segm/AP" in line] == [2, 4]
+    assert [line["iteration"] for line in lines if "PQ" in line] == [2, 4]
     board = EventAccumulator(str(finished))
     board.Reload()
     assert [event.step for event in board.Scalars("segm/AP50")] == [2, 4]
+    assert [event.step for event in board.Scalars("PQ")] == [2, 4]
+    assert [event.step for event in board.Images("validation")] == [2, 4]
+
+
+def test_curves_of_a_resumed_run_begin_at_its_start(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "run", (*OURS, "TEST.EVAL_PERIOD=1"), iterations=2)
+    (tmp_path / "run" / "pictures" / "curves.png").unlink()
+    run(data, tmp_path / "run", (*OURS, "TEST.EVAL_PERIOD=1"), iterations=3, resume=True)
+    assert [line["iteration"] for line in read_metrics(tmp_path / "run") if "PQ" in line] == [1, 2, 3]
+    assert (tmp_path / "run" / "pictures" / "curves.png").is_file()
+    strips = sorted(path.name for path in (tmp_path / "run" / "pictures").glob("validation_*"))
+    assert strips == [f"validation_{iterations:07d}.png" for iterations in (1, 2, 3)]
 
 
 def test_the_picture_shows_three_training_images(finished: Path) -> None:
@@ -201,6 +218,21 @@ def test_resuming_where_nothing_stands_says_so(data: Path, tmp_path: Path) -> No
 def test_resuming_a_finished_run_asks_for_more_iterations(data: Path, finished: Path) -> None:
     with pytest.raises(TrainingError, match="raise SOLVER.MAX_ITER"):
         run(data, finished, iterations=4, resume=True)
+
+
+def test_a_run_killed_before_its_last_evaluation_does_that_alone(data: Path, tmp_path: Path) -> None:
+    """The weights were whole and --resume asked for more iterations; the threshold was never chosen."""
+    whole = tmp_path / "run"
+    run(data, whole, iterations=2)
+    card = RunCard.read(whole)
+    final = (whole / "model_final.pth").read_bytes()
+    settings = {name: value for name, value in card.settings.items() if name != "finished_iterations"}
+    replace(card, settings=settings, score_threshold=0.5, score_threshold_from="the recipe's setting").write(whole)
+    result = run(data, whole, iterations=2, resume=True)
+    assert result.card.score_threshold_from == card.score_threshold_from
+    assert result.final_losses["total_loss"] > 0
+    assert (whole / "model_final.pth").read_bytes() == final
+    assert [line["iteration"] for line in read_metrics(whole) if "PQ" in line] == [2]
 
 
 def test_ctrl_c_saves_and_resume_goes_on(data: Path, tmp_path: Path) -> None:

@@ -100,15 +100,15 @@ def evaluate(
         engine = EngineSettings(precision=settings.precision)
         model = load_model(predictions, device, engine=engine, accurate=settings.accurate)
         part = read_part(_training_data(model), on, settings) if annotated is None else annotated.for_model()
-        conditions = _conditions_of_model(model, part, settings)
+        conditions = conditions_of_model(model, part, settings)
         _check_output(output, part, conditions, settings)
-        found = _segment(model, part.dataset, settings)
+        found = segment_dataset(model, part.dataset, settings)
         evaluation = score_part(part, found, conditions, settings)
         # A model's name is no folder: only runs keep a record.
         if predictions.is_dir():
             _record(predictions, part.dataset, found, evaluation)
     if output is not None:
-        _write(output, part.dataset, found, evaluation)
+        write_evaluation(output, part.dataset, found, evaluation)
     return evaluation
 
 
@@ -129,13 +129,21 @@ def _evaluate_slide(files: SlideFiles, output: Path | None, settings: EvaluateSe
 def _training_data(model: LoadedModel) -> Path:
     if model.card.data is None:
         raise ConfigError(f"{model.card.name!r} records no data set: give the annotations as the second argument")
+    fold = model.card.settings.get("fold")
+    if isinstance(fold, dict):
+        raise ConfigError(
+            f"{model.card.name!r} is fold {fold.get('number')} of {fold.get('name')}, and cross-validation has scored"
+            " its test images; those of the data set's own splits may have trained it: give the data to score as the"
+            " second argument"
+        )
     path = Path(model.card.data.path)
     if not path.exists():
         raise ConfigError(f"the data set that it learned from is not at {path}: give it as the second argument")
     return path
 
 
-def _conditions_of_model(model: LoadedModel, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:
+def conditions_of_model(model: LoadedModel, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:
+    """Return the rules with the model's name, fingerprint and score threshold."""
     card = model.card
     return replace(
         scoring_rules(settings, part.dataset, part.split),
@@ -175,7 +183,7 @@ def score_part(
     return replace(evaluation, notes=(*part.notes, *found.notes, *evaluation.notes))
 
 
-def _segment(model: LoadedModel, dataset: CocoDataset, settings: EvaluateSettings) -> FoundPredictions:
+def segment_dataset(model: LoadedModel, dataset: CocoDataset, settings: EvaluateSettings) -> FoundPredictions:
     """Return the model's detections with every score that it gives, classes in the data set's order."""
     stain, notes = _stain_to_apply(model, dataset)
     inference = InferenceSettings(
@@ -250,7 +258,8 @@ def _category_ids(dataset: CocoDataset, found: FoundPredictions) -> list[int]:
     return [*known, *range(first, first + max(0, most - len(known)))]
 
 
-def _write(output: Path, dataset: CocoDataset, found: FoundPredictions, evaluation: Evaluation) -> None:
+def write_evaluation(output: Path, dataset: CocoDataset, found: FoundPredictions, evaluation: Evaluation) -> None:
+    """Write pictures and reports into an evaluation's folder."""
     with folder_lock(output):
         missing = write_pictures(output, dataset, found.predictions, evaluation.settings.score_threshold)
         worst, best = worst_and_best(dataset, found.predictions, evaluation)

@@ -19,7 +19,7 @@ class ModelEntry:
         use: segment (`--model`), or start a training (`--weights`).
         network: the kind of network.
         licence: of the weights.
-        commercial_use: whether the licence allows it.
+        commercial_use: whether the licence allows it; None where its publisher leaves that to the user.
         learned_from: the data, with their licences.
         size_bytes: of the weights in the package; None for weights that are fetched.
     """
@@ -28,7 +28,7 @@ class ModelEntry:
     use: str
     network: str
     licence: str
-    commercial_use: bool
+    commercial_use: bool | None
     learned_from: str
     size_bytes: int | None = None
 
@@ -81,7 +81,9 @@ def _weights_in(folder: Path) -> list[Path]:
 
 def _text(entry: ModelEntry) -> str:
     place = "fetched when asked for" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB, in the package"
-    commercial = "commercial use allowed" if entry.commercial_use else "no commercial use"
+    commercial = {True: "commercial use allowed", False: "no commercial use", None: "commercial use: not stated"}[
+        entry.commercial_use
+    ]
     return (
         f"{entry.name}  ({entry.network}; {entry.use}; {place})\n"
         f"    licence: {entry.licence}; {commercial}\n"

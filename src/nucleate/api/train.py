@@ -15,7 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nucleate.assets.weights import find_weights, published_weights
+from nucleate.api.fold_scores import CrossValidationReport
+from nucleate.api.training_start import DEFAULT_SETTINGS, TrainingStart, TrainSettings, training_start
+from nucleate.data import FoldSplit
 from nucleate.errors import MissingExtraError
 from nucleate.files import folder_lock
 
@@ -54,10 +56,10 @@ def train(
     *overrides: str,
     output: Path,
     recipe: str = "mask-rcnn-cpu",
-    weights: str | None = None,
     resume: bool = False,
     device: str | None = None,
-) -> TrainReport:
+    settings: TrainSettings = DEFAULT_SETTINGS,
+) -> TrainReport | CrossValidationReport:
     """Train a model and leave a run folder, file by file as Detectron2's DefaultTrainer does.
 
     Recipes: star-convex (a CPU, hours), mask-rcnn-cpu (a CPU, an hour or two), mask-rcnn-dense (a GPU, crowded
@@ -67,14 +69,14 @@ def train(
     Args:
         data: A folder that `nucleate prepare` made, or one COCO JSON file.
         overrides: KEY=VALUE: Detectron2's keys, SOLVER.MAX_ITER=300, or ours, augmentation.crop_px=256.
-        output: The run folder.
+        output: The run folder; with --cross-validate a folder of them, fold-0, fold-1 and so on.
         recipe: Name of the recipe.
-        weights: A checkpoint to start from: ours, Detectron2's .pth or .pkl, or a name.
-        resume: Go on from the folder's last checkpoint.
+        resume: Go on from the folder's last checkpoint; with --cross-validate from the unfinished fold.
         device: cpu, cuda or mps; the best there is when left out.
+        settings: Start weights, few images, folds.
 
     Returns:
-        What was left where.
+        What was left where; with folds their scores.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -84,24 +86,41 @@ def train(
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("training", "train")
+    if settings.cross_validate is not None:
+        from nucleate.api.cross_validate import FoldTraining, cross_validate
+
+        training = FoldTraining(data=Path(data), overrides=overrides, recipe=recipe, device=device, settings=settings)
+        return cross_validate(training, output=Path(output), resume=resume)
+    start = training_start(Path(data), recipe, overrides, settings, resume=resume)
+    return train_once(Path(data), start, output=Path(output), resume=resume, device=device)
+
+
+def train_once(
+    data: Path,
+    start: TrainingStart,
+    *,
+    output: Path,
+    resume: bool = False,
+    device: str | None = None,
+    fold: FoldSplit | None = None,
+) -> TrainReport:
+    """Train on a data set's splits, or on one fold, with log and progress bar; see `train`."""
     from nucleate.models.devices import parse_device
-    from nucleate.training import TrainingRequest, load_recipe, run_training
+    from nucleate.training import TrainingRequest, run_training
     from nucleate.training.run_log import run_log
 
-    loaded = load_recipe(recipe, overrides)
-    if weights is None and "MODEL.WEIGHTS" in loaded.explicit_keys:
-        weights = str(loaded.config.get("MODEL.WEIGHTS")) or None
     request = TrainingRequest(
-        data=Path(data),
-        recipe=loaded,
-        output=Path(output),
-        weights=None if weights is None else find_weights(weights),
+        data=data,
+        recipe=start.recipe,
+        output=output,
+        weights=start.weights,
         resume=resume,
         device=parse_device(device),
+        fold=fold,
     )
     console = Console(stderr=True)
     progress = Progress(
-        TextColumn("training"),
+        TextColumn("training" if fold is None else f"fold {fold.fold}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]:.3f}"),
@@ -120,9 +139,8 @@ def train(
         def on_iteration(done: int, loss: float) -> None:
             progress.update(task, completed=done, loss=loss)
 
-        known = None if weights is None else published_weights(weights)
-        if known is not None:
-            _log.info("start weights %s: licence %s", known.name, known.licence)
+        if start.published is not None:
+            _log.info("start weights %s: licence %s", start.published.name, start.published.licence)
         result = run_training(request, on_start, on_iteration)
     return TrainReport(
         run_folder=request.output,

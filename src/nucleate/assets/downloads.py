@@ -35,8 +35,9 @@ class RemoteFile:
     Attributes:
         name: for messages.
         urls: mirrors, the first is tried first; http and https.
-        sha256: of its content, hexadecimal; None where its publisher states none: then the length of the first download
-            is checked, and its checksum is recorded beside it and holds from then on.
+        sha256: of its content, hexadecimal, or the first digits where its publisher states no more; None where it
+            states none: then the length of the first download is checked, and its checksum is recorded beside it and
+            holds from then on.
         size_bytes: of its content; None takes what the server says.
     """
 
@@ -65,8 +66,8 @@ DEFAULT_SETTINGS = DownloadSettings()
 
 
 def has_checksum(path: Path, sha256: str | None) -> bool:
-    """Return whether the file is there and its content has the checksum, None being any content."""
-    return path.is_file() and (sha256 is None or _sha256(path) == sha256)
+    """Return whether the file is there and its content has the checksum, or begins so; None is any content."""
+    return path.is_file() and (sha256 is None or _sha256(path).startswith(sha256))
 
 
 def record_path(target: Path) -> Path:

@@ -33,6 +33,7 @@ INTERRUPTED = 130
 # A settings class is one parameter in Python and one option a field on the command line.
 SETTINGS = (
     api.PrepareSettings,
+    api.TrainSettings,
     api.EvaluateSettings,
     api.CompareSettings,
     api.SegmentSettings,

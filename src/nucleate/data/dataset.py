@@ -6,8 +6,8 @@ import hashlib
 import json
 import logging
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from nucleate.data.coco_file import (
     parse_coco,
 )
 from nucleate.errors import ConfigError, DataError, first_and_count
-from nucleate.files import read_rgb
+from nucleate.files import json_text, read_rgb
 
 Split = Literal["train", "val", "test", "all"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test", "all")
@@ -59,7 +59,8 @@ class CocoDataset:
         category_ids: COCO's ids of the same classes.
         records: images in file order.
         entries: annotations by image id, undecoded; use `annotations`.
-        content: the JSON of a data set that was made from files of another format; None reads `annotations_path`.
+        content: the JSON of a data set that was made of another's part or from files of another format; None reads
+            `annotations_path`.
     """
 
     annotations_path: Path
@@ -135,6 +136,21 @@ class CocoDataset:
             instances=instances,
             label_ids=np.array([entry.label_id for entry in entries], np.int64),
             is_crowd=np.array([entry.is_crowd for entry in entries], np.bool_),
+        )
+
+    def subset(self, file_names: Collection[str]) -> CocoDataset:
+        """Return the data set of the named images alone, in the order of the records, with a content of its own."""
+        wanted = set(file_names)
+        records = tuple(record for record in self.records if record.file_name in wanted)
+        ids = {record.image_id for record in records}
+        document = self.coco()
+        document["images"] = [each for each in document["images"] if each["id"] in ids]
+        document["annotations"] = [each for each in document["annotations"] if each["image_id"] in ids]
+        return replace(
+            self,
+            records=records,
+            entries={image_id: self.entries[image_id] for image_id in ids},
+            content=json_text(document).encode("utf-8"),
         )
 
     def coco(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nucleate.assets.weights import find_weights
+from nucleate.assets.weights import find_weights, recognised_weights
 from nucleate.core import Frame
 from nucleate.detectron2.config import CfgNode, detectron_config
 from nucleate.detectron2.errors import NotBuiltError
@@ -85,9 +85,14 @@ def weights_of(cfg: CfgNode) -> Path | None:
     if not name:
         return None
     try:
-        return find_weights(name)
+        path = find_weights(name)
     except ConfigError as error:
         raise ConfigError(error.message, item=f"MODEL.WEIGHTS {name}") from error
+    published = recognised_weights(name)
+    if published is not None:
+        # torchvision's see other colours and strides than the zoo's, and no file tells.
+        published.check(detectron_config(cfg).get)
+    return path
 
 
 def device_of(cfg: CfgNode) -> torch.device:

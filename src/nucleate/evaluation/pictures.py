@@ -65,35 +65,74 @@ def draw_side_by_side(
     """
     if image_rgb.shape[:2] != pair.annotated.shape:
         raise DataError(f"label maps of shape {pair.annotated.shape} over an image of {image_rgb.shape[:2]}")
-    overlaps, matched = pair.overlaps, matched_pairs(pair.overlaps)
-    annotated = _Side(
-        label_map=pair.annotated,
-        found=np.isin(np.arange(overlaps.annotated_count), overlaps.annotated_indices[matched]),
-        found_rgb=style.found_rgb,
-        other_rgb=style.missed_rgb,
-    )
-    predicted = _Side(
-        label_map=pair.predicted,
-        found=np.isin(np.arange(overlaps.predicted_count), overlaps.predicted_indices[matched]),
-        found_rgb=style.found_rgb,
-        other_rgb=style.false_rgb,
-    )
     scale = _magnification(image_rgb.shape[:2], style)
+    annotated_rgb, predicted_rgb = outline_sides(image_rgb, pair, scale=scale, style=style)
     enlarged = np.repeat(np.repeat(image_rgb, scale, axis=0), scale, axis=1)
-    found, missed, false = int(matched.sum()), int((~annotated.found).sum()), int((~predicted.found).sum())
+    found = int(matched_pairs(pair.overlaps).sum())
+    missed, false = pair.overlaps.annotated_count - found, pair.overlaps.predicted_count - found
     panels = [
-        _captioned(enlarged, [("image", None)]),
-        _captioned(
-            _outlined(enlarged, annotated, scale),
+        captioned(enlarged, [("image", None)]),
+        captioned(
+            annotated_rgb,
             [("annotated:", None), (f"{found} found", style.found_rgb), (f"{missed} missed", style.missed_rgb)],
         ),
-        _captioned(
-            _outlined(enlarged, predicted, scale),
+        captioned(
+            predicted_rgb,
             [("predicted:", None), (f"{found} found", style.found_rgb), (f"{false} false", style.false_rgb)],
         ),
     ]
     gap = np.full((panels[0].shape[0], style.gap_px, 3), 255, np.uint8)
     return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
+
+
+def outline_sides(
+    image_rgb: NDArray[np.uint8],
+    pair: ImagePair,
+    *,
+    scale: int,
+    window_xyxy: tuple[int, int, int, int] | None = None,
+    style: ComparisonStyle = DEFAULT_STYLE,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a window of the image twice: with the annotated nuclei outlined, and with the predicted ones.
+
+    Args:
+        image_rgb: (H, W, 3).
+        pair: the two label maps of the whole image; nuclei that the window cuts are found or missed as whole ones.
+        scale: pixels of the picture a pixel of the image.
+        window_xyxy: half-open, inside the image; None takes all of it.
+        style: colours.
+
+    Returns:
+        Two arrays (scale * height, scale * width, 3).
+    """
+    height_px, width_px = image_rgb.shape[:2]
+    x1, y1, x2, y2 = (0, 0, width_px, height_px) if window_xyxy is None else window_xyxy
+    # A little more is drawn and cut away again, so that no outline follows the window's border.
+    left, top, right, bottom = (
+        max(0, x1 - LINE_PX),
+        max(0, y1 - LINE_PX),
+        min(width_px, x2 + LINE_PX),
+        min(height_px, y2 + LINE_PX),
+    )
+    overlaps, matched = pair.overlaps, matched_pairs(pair.overlaps)
+    shown = np.repeat(np.repeat(image_rgb[top:bottom, left:right], scale, axis=0), scale, axis=1)
+    panels = []
+    for label_map, ids, found_indices, other_rgb in (
+        (pair.annotated, overlaps.annotated_ids, overlaps.annotated_indices[matched], style.missed_rgb),
+        (pair.predicted, overlaps.predicted_ids, overlaps.predicted_indices[matched], style.false_rgb),
+    ):
+        part = label_map[top:bottom, left:right]
+        present = np.unique(part)
+        side = _Side(
+            label_map=part,
+            found=np.isin(present[present > 0], ids[found_indices]),
+            found_rgb=style.found_rgb,
+            other_rgb=other_rgb,
+        )
+        drawn = _outlined(shown, side, scale)
+        rows = slice((y1 - top) * scale, (y2 - top) * scale)
+        panels.append(drawn[rows, (x1 - left) * scale : (x2 - left) * scale])
+    return panels[0], panels[1]
 
 
 def write_pictures(
@@ -175,7 +214,7 @@ def _outlined(enlarged_rgb: NDArray[np.uint8], side: _Side, scale: int) -> NDArr
     return canvas
 
 
-def _captioned(panel_rgb: NDArray[np.uint8], words: Sequence[tuple[str, Colour | None]]) -> NDArray[np.uint8]:
+def captioned(panel_rgb: NDArray[np.uint8], words: Sequence[tuple[str, Colour | None]]) -> NDArray[np.uint8]:
     """Return the panel under a dark strip with words, a swatch of its colour before each coloured one."""
     strip = np.full((CAPTION_PX, panel_rgb.shape[1], 3), 32, np.uint8)
     x = 8

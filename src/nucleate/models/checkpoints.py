@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nucleate.errors import CheckpointError
 from nucleate.models.caffe2_names import detectron2_name, with_background_last
 from nucleate.models.restricted_pickle import read_array_pickle
+from nucleate.models.torchvision_names import is_torchvision, with_detectron2_names
 
 FINAL_NAME = "model_final.pth"
 LAST_NAME = "last_checkpoint"
@@ -82,8 +83,9 @@ def read_weights(path: Path) -> StoredWeights:
     """Read a checkpoint without running anything in it.
 
     Args:
-        path: `.pth` or `.pt` as torch writes it (Detectron2's {'model', ...} or a bare state dict), or `.pkl` as the
-            model zoo has it: Detectron2 names, or Caffe2 names of an ImageNet backbone or a Detectron1 detector.
+        path: `.pth` or `.pt` as torch writes it (Detectron2's {'model', ...} or a bare state dict; torchvision's
+            ResNets and Mask R-CNNs get Detectron2's names), or `.pkl` as the model zoo has it: Detectron2 names, or
+            Caffe2 names of an ImageNet backbone or a Detectron1 detector.
 
     Raises:
         CheckpointError: the file is missing, broken, asks for more than arrays, or holds no weights.
@@ -190,7 +192,7 @@ def _read_torch_file(path: Path) -> dict[str, Tensor]:
     for name, tensor in model.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise CheckpointError("holds something that is no named tensor", path=path, item=str(name))
-    return dict(model)
+    return with_detectron2_names(model, path) if is_torchvision(model) else dict(model)
 
 
 def _read_array_file(path: Path) -> dict[str, Tensor]:

@@ -16,6 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 _log = logging.getLogger(__name__)
 METRICS_NAME = "metrics.json"
+PQ_NAME = "PQ"
+"""Of the validation split, beside Detectron2's names; lines of other evaluations have none."""
 PERIOD = 20
 # Values of the moment; everything else is written as the median of the last PERIOD iterations.
 _UNSMOOTHED = ("lr", "eta_seconds")
@@ -37,7 +39,7 @@ class EventLog:
         self._windows: dict[str, deque[float]] = {}
         self._latest: dict[str, float] = {}
         self._iteration_seconds: list[float] = []
-        _cut_lines(self._path, first_iteration)
+        _cut_lines(self._path, first_iteration, last_iteration)
         purge = first_iteration or None
         self._board = SummaryWriter(str(folder), purge_step=purge)
 
@@ -135,7 +137,7 @@ def _append_line(path: Path, line: Mapping[str, float]) -> None:
         file.write(json.dumps(line, sort_keys=True) + "\n")
 
 
-def _cut_lines(path: Path, first_iteration: int) -> None:
+def _cut_lines(path: Path, first_iteration: int, last_iteration: int) -> None:
     """Drop the lines of iterations that will be run again, and a last line that a kill cut short."""
     if not path.is_file():
         return
@@ -146,7 +148,9 @@ def _cut_lines(path: Path, first_iteration: int) -> None:
             iterations_done = scalars["iteration"] + ("total_loss" in scalars)
         except (json.JSONDecodeError, KeyError, TypeError):
             continue
-        if iterations_done <= first_iteration:
+        # Where the last evaluation alone is left to do, an earlier attempt at it may have come this far.
+        again = first_iteration == last_iteration == iterations_done and "total_loss" not in scalars
+        if iterations_done <= first_iteration and not again:
             kept.append(line)
     temporary = path.with_name(path.name + ".part")
     temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8", newline="\n")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Generic
 
 import torch
@@ -20,7 +22,8 @@ from nucleate.evaluation import evaluate_predictions as score_predictions
 from nucleate.export import write_coco_results
 from nucleate.files import write_image
 from nucleate.models.run_card import DataSummary, RunCard, current_versions
-from nucleate.training.events import METRICS_NAME, EventLog
+from nucleate.training.curves import write_curves
+from nucleate.training.events import METRICS_NAME, PQ_NAME, EventLog, read_metrics
 from nucleate.training.loop import LoopHooks, Stretch, run_loop
 from nucleate.training.mask_rcnn.settings import MaskRCNNRecipeSettings
 from nucleate.training.mask_rcnn.task import MaskRCNNTask
@@ -30,9 +33,12 @@ from nucleate.training.settings import plain_settings
 from nucleate.training.star_convex.task import StarConvexTask
 from nucleate.training.task import Task, TrainingRequest
 from nucleate.training.trainee import Batch, Trainee
+from nucleate.training.validation_strip import Moment, ValidationStrip, cut_strips, write_strip
 
 _log = logging.getLogger(__name__)
 _AUGMENTED_SAMPLES = 16
+FINISHED = "finished_iterations"
+"""The card's setting that a training writes last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +91,16 @@ def _check_folder(request: TrainingRequest) -> None:
         raise ResultsError("holds a run already: go on with --resume, or choose another --output", path=folder)
 
 
+def is_finished(folder: Path, iterations: int) -> bool:
+    """Return whether a run folder holds a training of so many iterations, its last evaluation included."""
+    return RunCard.read(folder).settings.get(FINISHED) == iterations
+
+
+def _last_losses(folder: Path) -> dict[str, float]:
+    trained = [line for line in read_metrics(folder) if "total_loss" in line]
+    return trained[-1] if trained else {"total_loss": math.nan}
+
+
 class _Session(Generic[Batch]):
     """The parts of one training, made in the order that they need each other."""
 
@@ -101,6 +117,7 @@ class _Session(Generic[Batch]):
         trainee = task.build()
         first_iteration, origin = self._start(trainee)
         card = self._write_start(origin)
+        cut_strips(folder, first_iteration)
         on_start(first_iteration, course.iterations)
         with EventLog(folder, first_iteration=first_iteration, last_iteration=course.iterations) as events:
             events.put_picture("augmented", first_iteration, self._write_samples())
@@ -110,8 +127,10 @@ class _Session(Generic[Batch]):
             hooks = LoopHooks(on_iteration=on_iteration, evaluate=evaluate)
             stretch = Stretch(folder=folder, first_iteration=first_iteration, course=course)
             run_loop(trainee, task.batches(first_iteration), stretch, events, hooks)
-            losses = events.latest()
+            losses = events.latest() or _last_losses(folder)
+        write_curves(folder)
         card = replace(task.describe(card), score_threshold=self._threshold[0], score_threshold_from=self._threshold[1])
+        card = replace(card, settings={**card.settings, FINISHED: course.iterations})
         card.write(folder)
         return TrainingResult(card=card, iterations=course.iterations, final_losses=losses, scores=self._scores)
 
@@ -124,7 +143,8 @@ class _Session(Generic[Batch]):
         assert path is not None
         state = read_state(path)
         first_iteration, course = state.iteration + 1, self._task.course
-        if first_iteration >= course.iterations:
+        # Killed after the last step, before the last evaluation: that alone is left to do.
+        if first_iteration > course.iterations or is_finished(folder, course.iterations):
             raise TrainingError(
                 f"{first_iteration} iterations are done: raise SOLVER.MAX_ITER (now {course.iterations})", path=folder
             )
@@ -152,6 +172,8 @@ class _Session(Generic[Batch]):
             "weights": origin,
             **plain_settings(recipe.settings),
         }
+        if self._request.fold is not None:
+            settings["fold"] = {"name": self._request.fold.name, "number": self._request.fold.fold}
         card = RunCard(
             name=self._request.output.name,
             recipe=recipe.name,
@@ -190,6 +212,8 @@ class _Session(Generic[Batch]):
     def _evaluation_hook(
         self, trainee: Trainee[Batch], dataset: CocoDataset, events: EventLog
     ) -> Callable[[int], None]:
+        strip = ValidationStrip(dataset)
+
         def evaluate(iterations: int) -> None:
             if iterations == self._task.course.iterations:
                 self._task.tune(trainee.kept, dataset)
@@ -203,7 +227,11 @@ class _Session(Generic[Batch]):
             pq = evaluation.overall.scores.pq
             _log.info("validation: PQ %.2f at score threshold %.2f, chosen here by PQ", pq, threshold)
             self._threshold = (threshold, f"best mean PQ ({pq:.2f}) on {self._validation_text(dataset)}")
-            self._scores = {**detectron2_scores(evaluation), "PQ": pq}
-            events.put_evaluation(iterations, {**detectron2_scores(evaluation)})
+            self._scores = {**detectron2_scores(evaluation), PQ_NAME: pq}
+            events.put_evaluation(iterations, self._scores)
+            picture = strip.draw(predictions, Moment(iterations=iterations, pq=pq, score_threshold=threshold))
+            write_strip(self._request.output, iterations, picture)
+            events.put_picture("validation", iterations, picture)
+            write_curves(self._request.output)
 
         return evaluate

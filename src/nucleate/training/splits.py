@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nucleate.data import CocoDataset, available_splits, read_dataset
+from nucleate.data import CocoDataset, FoldSplit, available_splits, read_dataset
 from nucleate.errors import ConfigError
 from nucleate.models.detectron2_config import DetectronConfig
 
@@ -22,13 +22,14 @@ def split_names(config: DetectronConfig, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def read_split(data: Path, config: DetectronConfig, key: str) -> CocoDataset | None:
+def read_split(data: Path, config: DetectronConfig, key: str, *, fold: FoldSplit | None = None) -> CocoDataset | None:
     """Return the data set's split that DATASETS.TRAIN or DATASETS.TEST names.
 
     Args:
         data: a folder that `prepare` made, or one COCO file.
         config: names at most one split a key.
         key: DATASETS.TRAIN or DATASETS.TEST.
+        fold: takes the place of the folder's own splits.
 
     Returns:
         The split. Training data without splits is taken whole; without a validation split the answer is None.
@@ -40,6 +41,8 @@ def read_split(data: Path, config: DetectronConfig, key: str) -> CocoDataset | N
     names = split_names(config, key)
     if len(names) > 1 or any(name not in ("train", "val", "test", "all") for name in names):
         raise ConfigError(f"{list(names)}: one of train, val, test, all", item=key)
+    if fold is not None:
+        return _read_of_fold(data, names, key, fold)
     there = available_splits(data)
     wanted = names[0] if names else None
     if key == "DATASETS.TRAIN" and (wanted not in there):
@@ -51,6 +54,14 @@ def read_split(data: Path, config: DetectronConfig, key: str) -> CocoDataset | N
     if wanted is None or wanted not in there:
         return None
     return read_dataset(data, split=wanted)  # type: ignore[arg-type]
+
+
+def _read_of_fold(data: Path, names: tuple[str, ...], key: str, fold: FoldSplit) -> CocoDataset | None:
+    """Return the fold's images to learn from or to choose by; those that it is scored on are out of reach."""
+    own, chosen = ("train", fold.train) if key == "DATASETS.TRAIN" else ("val", fold.val)
+    if names not in ((), (own,)) or (not names and own == "train"):
+        raise ConfigError(f"{list(names)}: in cross-validation a fold's own {own} alone", item=key)
+    return read_dataset(data).subset(chosen) if names and chosen else None
 
 
 def typical_side_px(dataset: CocoDataset) -> int:

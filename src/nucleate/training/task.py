@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nucleate.core import Instances
-from nucleate.data import CocoDataset
+from nucleate.data import CocoDataset, FoldSplit
 from nucleate.export import ImagePredictions
 from nucleate.models.run_card import RunCard
 from nucleate.training.recipes import Recipe
@@ -32,6 +32,7 @@ class TrainingRequest:
         weights: a checkpoint to start from.
         resume: go on from `last_checkpoint`.
         device: where.
+        fold: the images of one fold, instead of the folder's splits.
     """
 
     data: Path
@@ -40,6 +41,7 @@ class TrainingRequest:
     weights: Path | None
     resume: bool
     device: torch.device
+    fold: FoldSplit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from nucleate.models.star_convex.rays import RAYS
 _SHARES = 3
 _MEETING = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
 """Which of three weights along one axis meet the same cell of the smaller map, for the four of a transposed one."""
+_PARTING = torch.linalg.pinv(_MEETING)
 
 
 class DeployedNetwork(nn.Module):
@@ -61,7 +62,7 @@ class _DeployedStage(nn.Module):
         weights = convolution.weight * factor[:, None, None, None]
         below, skip = weights[:, : stage.below], weights[:, stage.below :]
         self.grow = nn.ConvTranspose2d(below.shape[1], len(weights), kernel_size=4, stride=2, padding=1)
-        self.grow.weight.copy_(torch.einsum("ac,oicd,bd->ioab", _MEETING, below, _MEETING))
+        self.grow.weight.copy_(_met(below))
         assert self.grow.bias is not None
         self.grow.bias.copy_(norm.bias - norm.running_mean * factor)
         self.skip = nn.Conv2d(skip.shape[1], len(weights), kernel_size=3, padding=1, bias=False)
@@ -82,3 +83,13 @@ def _part(head: nn.Conv2d, channels: slice) -> nn.Conv2d:
     part.weight.copy_(weights)
     part.bias.copy_(head.bias[channels])
     return part
+
+
+def _met(weights: Tensor) -> Tensor:
+    """Return the (I, O, 4, 4) weights that answer on a map what (O, I, 3, 3) ones answer on the repeated one."""
+    return torch.einsum("ac,oicd,bd->ioab", _MEETING, weights, _MEETING)
+
+
+def parted(weights: Tensor) -> Tensor:
+    """Return the (O, I, 3, 3) weights whose sums (I, O, 4, 4) ones are, by least squares where these are rounded."""
+    return torch.einsum("ca,ioab,db->oicd", _PARTING, weights, _PARTING)

@@ -8,6 +8,7 @@ PolarMask, Xie et al., CVPR 2020), since depth says little about quality.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,7 @@ class StarConvexNetwork(nn.Module):
         super().__init__()
         self.decoder_channels = decoder_channels
         self.decoder_dtype: torch.dtype | None = None
+        self._is_frozen = False
         self.encoder = EfficientNetLite0()
         *skips, deepest = self.encoder.out_channels
         stages, below = [], deepest
@@ -69,6 +71,24 @@ class StarConvexNetwork(nn.Module):
     def stages(self) -> list[DecoderStage]:
         """Return the decoder's stages, coarsest first."""
         return [stage for stage in self.decoder if isinstance(stage, DecoderStage)]
+
+    def freeze(self) -> None:
+        """Take the encoder's weights and the statistics of all norms out of training, for good.
+
+        The decoder's convolutions, its norms' factors and shifts, and the head stay trainable.
+        """
+        self.encoder.requires_grad_(requires_grad=False)
+        self._is_frozen = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's signature
+        """Switch between training and use; the statistics of a frozen network's norms stay in use."""
+        super().train(mode)
+        if self._is_frozen:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     def forward(self, images: Tensor) -> StarConvexMaps:
         """Return the maps of (N, 3, H, W) images, RGB from 0 to 255; H and W are multiples of 32."""

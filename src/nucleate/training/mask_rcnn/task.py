@@ -38,8 +38,18 @@ from nucleate.training.task import Course, Task, TrainingRequest
 from nucleate.training.trainee import Trainee
 
 _log = logging.getLogger(__name__)
-# Decided by how a run started: asking again without its --weights must not thaw what was frozen.
-_KEPT_ON_RESUME = ("SEED", "MODEL.WEIGHTS", "MODEL.BACKBONE.FREEZE_AT")
+# Decided by how a run started: asking again without its --weights must not thaw what was frozen, nor feed a network
+# other values than it was trained with.
+_KEPT_ON_RESUME = (
+    "INPUT.FORMAT",
+    "MODEL.BACKBONE.FREEZE_AT",
+    "MODEL.PIXEL_MEAN",
+    "MODEL.PIXEL_STD",
+    "MODEL.RESNETS.DEPTH",
+    "MODEL.RESNETS.STRIDE_IN_1X1",
+    "MODEL.WEIGHTS",
+    "SEED",
+)
 
 
 class MaskRCNNTask(Task[list[TrainingImage]]):
@@ -82,7 +92,7 @@ class MaskRCNNTask(Task[list[TrainingImage]]):
 
     def read_split(self, config: DetectronConfig, key: str) -> CocoDataset | None:
         """Return the images that DATASETS.TRAIN or DATASETS.TEST names."""
-        return read_split(self._request.data, config, key)
+        return read_split(self._request.data, config, key, fold=self._request.fold)
 
     def build(self) -> Trainee[list[TrainingImage]]:
         """Return the network of the configuration and Detectron2's optimiser."""

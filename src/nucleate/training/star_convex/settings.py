@@ -143,6 +143,7 @@ class StarConvexRecipeSettings:
         precision: of the decoder: fp32; bf16; auto takes bf16 where a timing says it is faster. The encoder stays
             fp32, since depthwise convolutions are slow backwards in bf16.
         start: of the encoder where no --weights are given.
+        frozen: the encoder's weights and the statistics of all norms stay as they start: for few images.
         threads: of torch; 0 leaves torch's own choice.
         score_threshold: nuclei above it count where no validation split can choose.
     """
@@ -154,6 +155,7 @@ class StarConvexRecipeSettings:
     optimisation: Optimisation = field(default_factory=Optimisation)
     precision: Precision = "fp32"
     start: Literal["none", "imagenet"] = "imagenet"
+    frozen: bool = False
     threads: int = 0
     score_threshold: float = 0.5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from nucleate.models.checkpoints import load_strictly, read_weights
 from nucleate.models.efficientnet_lite0 import load_imagenet_weights
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.decoding import DEFAULT_DECODING
+from nucleate.models.star_convex.exported_weights import load_exported
 from nucleate.models.star_convex.losses import StarConvexLosses, star_convex_losses
 from nucleate.models.star_convex.network import StarConvexNetwork
 from nucleate.models.star_convex.segmenter import TILE_PX, StarConvexSegmenter
@@ -79,10 +81,10 @@ class StarConvexTask(Task[StarConvexBatch]):
         foreign = sorted(recipe.explicit_keys - set(_KEYS))
         if foreign:
             raise ConfigError(f"means nothing to recipe {recipe.name}; it reads {', '.join(_KEYS)}", item=foreign[0])
-        train = read_split(request.data, self._config, "DATASETS.TRAIN")
+        train = read_split(request.data, self._config, "DATASETS.TRAIN", fold=request.fold)
         assert train is not None
         self.train = train
-        self.validation = read_split(request.data, self._config, "DATASETS.TEST")
+        self.validation = read_split(request.data, self._config, "DATASETS.TEST", fold=request.fold)
         self.record_indices = training_records(train, self._config)
         self.course = Course(
             iterations=self._integer("SOLVER.MAX_ITER"),
@@ -109,6 +111,8 @@ class StarConvexTask(Task[StarConvexBatch]):
         network = StarConvexNetwork(self._settings.decoder_channels)
         network.encoder.to(memory_format=torch.channels_last)
         network = network.to(device)
+        if self._settings.frozen:
+            network.freeze()
         network.decoder_dtype, why = resolve_precision(self._settings.precision, device)
         _log.info("%s", why)
         optimizer = build_optimiser(
@@ -146,7 +150,7 @@ class StarConvexTask(Task[StarConvexBatch]):
         network = trainee.network
         assert isinstance(network, StarConvexNetwork)
         if self._request.weights is not None:
-            load_strictly(network, read_weights(self._request.weights))
+            self._load(network, self._request.weights)
             _log.info("weights: %s", self._request.weights)
             origin = self._request.weights.name
         elif self._settings.start == "imagenet":
@@ -224,6 +228,18 @@ class StarConvexTask(Task[StarConvexBatch]):
             most_overlap=self._decoding.most_overlap,
             settings={**card.settings, "detectron2": plain},
         )
+
+    def _load(self, network: StarConvexNetwork, weights: Path) -> None:
+        if weights.suffix != ".onnx":
+            load_strictly(network, read_weights(weights))
+            return
+        if not self._settings.frozen:
+            raise ConfigError(
+                "an exported network has its norms folded in, so it starts frozen trainings alone (--few-shot): give a"
+                " training's checkpoint",
+                item=f"--weights {weights}",
+            )
+        load_exported(network, weights)
 
     def _restarted_at(self) -> int:
         """Return the iteration that a checkpoint without its optimiser's state goes on at, else 0."""
