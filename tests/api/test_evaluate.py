@@ -220,6 +220,22 @@ def test_the_data_of_the_run_is_scored_by_default(data: Path, run: Path, loaded:
     assert evaluate(run, on="val").overall.images == 1
 
 
+def test_images_of_a_source_that_the_model_learned_whole_are_said_to_be_no_test(
+    data: Path, loaded: list[LoadedModel]
+) -> None:
+    path = data / "annotations" / "test.json"
+    content = json.loads(path.read_text())
+    for image, source in zip(content["images"], ("tnbc", "elsewhere"), strict=True):
+        image["source"] = source
+    path.write_text(json.dumps(content))
+    assert not any("no test" in note for note in evaluate(Path("some-model"), data, on="test").notes)
+    loaded[0] = replace(loaded[0], card=replace(loaded[0].card, trained_on_all_of=("nuinsseg", "tnbc")))
+    notes = evaluate(Path("some-model"), data, on="test").notes
+    assert notes[0] == (
+        "dark learned from images of tnbc and held none back: scores of such images, 1 of 2 here, are no test of it"
+    )
+
+
 def test_a_run_that_records_no_data_needs_annotations(run: Path, loaded: list[LoadedModel]) -> None:
     with pytest.raises(ConfigError, match="'dark' records no data set"):
         evaluate(run)

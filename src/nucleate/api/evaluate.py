@@ -100,6 +100,7 @@ def evaluate(
         engine = EngineSettings(precision=settings.precision)
         model = load_model(predictions, device, engine=engine, accurate=settings.accurate)
         part = read_part(_training_data(model), on, settings) if annotated is None else annotated.for_model()
+        part = replace(part, notes=(*part.notes, *_seen_notes(model, part)))
         conditions = conditions_of_model(model, part, settings)
         _check_output(output, part, conditions, settings)
         found = segment_dataset(model, part.dataset, settings)
@@ -140,6 +141,19 @@ def _training_data(model: LoadedModel) -> Path:
     if not path.exists():
         raise ConfigError(f"the data set that it learned from is not at {path}: give it as the second argument")
     return path
+
+
+def _seen_notes(model: LoadedModel, part: ScoredPart) -> tuple[str, ...]:
+    """Return a warning where the model may have learned from the images that are scored."""
+    sources = [record.source for record in part.dataset.records]
+    seen = sorted({source for source in sources if source in model.card.trained_on_all_of})
+    if not seen:
+        return ()
+    count = sum(source in seen for source in sources)
+    return (
+        f"{model.card.name} learned from images of {', '.join(seen)} and held none back: scores of such "
+        f"images, {count} of {len(sources)} here, are no test of it",
+    )
 
 
 def conditions_of_model(model: LoadedModel, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:

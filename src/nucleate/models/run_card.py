@@ -18,6 +18,7 @@ from nucleate.files import write_text
 
 Network = Literal["mask-rcnn", "star-convex"]
 CARD_NAME = "nucleate.yaml"
+_TUPLES = frozenset({"class_names", "trained_on_all_of"})
 _VERSIONED = ("numpy", "opencv-python-headless", "pillow", "timm", "torch", "torchvision")
 
 
@@ -62,6 +63,7 @@ class RunCard:
         magnification: factor from an image as it was taken to the training images (`prepare --resize`).
         stain: the normalisation that the training images had; applied to every image before the network.
         data: what it was trained on; None if unknown.
+        trained_on_all_of: sources of which no image was held back, so that no split of them tests the model.
         licence: of the weights; "" where the owner of the run has not said.
         commercial_use: whether the licence allows it.
         learned_from: data and start weights with their licences, for people.
@@ -84,6 +86,7 @@ class RunCard:
     magnification: float = 1.0
     stain: StainNormalisation | None = None
     data: DataSummary | None = None
+    trained_on_all_of: tuple[str, ...] = ()
     licence: str = ""
     commercial_use: bool = False
     learned_from: str = ""
@@ -109,7 +112,8 @@ class RunCard:
     def write(self, folder: Path) -> None:
         """Write the card into a run folder."""
         content = asdict(self)
-        content["class_names"] = list(self.class_names)
+        for name in _TUPLES:
+            content[name] = list(content[name])
         content["stain"] = None if self.stain is None else self.stain.to_dict()
         write_text(folder / CARD_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
@@ -128,7 +132,8 @@ class RunCard:
             return cls(name=folder.name)
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            content["class_names"] = tuple(content.get("class_names", ("nucleus",)))
+            for name in _TUPLES & content.keys():
+                content[name] = tuple(content[name])
             if content.get("stain") is not None:
                 content["stain"] = StainNormalisation.from_dict(content["stain"])
             if content.get("data") is not None:
