@@ -1,7 +1,8 @@
 """Put a run into the package as a model: float16 weights, card of settings, model card.
 
 python scripts/package_model.py RUN nucleate-mask-rcnn --evaluation EVALUATION.json --minutes 70 --processor "AMD EPYC"
-python scripts/package_model.py RUN nucleate-he --evaluation NUINSSEG.json --tnbc "patients 01 to 06=TNBC.json" ...
+python scripts/package_model.py RUN nucleate-he --scores-of INNER --evaluation NUINSSEG.json \
+    --tnbc "patients 01 to 06=TNBC.json" ...
 
 The text of the card is a template in scripts/model_cards; its numbers come from the run and the evaluations.
 """
@@ -29,8 +30,8 @@ PACKAGE = ROOT / "src" / "nucleate" / "models" / "weights"
 TEMPLATES = Path(__file__).parent / "model_cards"
 LEARNED_FROM = {
     "nucleate-mask-rcnn": "NuInsSeg (CC BY 4.0), from EfficientNet-Lite0's ImageNet weights (Apache-2.0)",
-    "nucleate-he": "NuInsSeg (CC BY 4.0), Data Science Bowl 2018 (CC0), from EfficientNet-Lite0's ImageNet weights"
-    " (Apache-2.0)",
+    "nucleate-he": "NuInsSeg (CC BY 4.0), TNBC (CC BY 4.0), Data Science Bowl 2018 (CC0), from EfficientNet-Lite0's"
+    " ImageNet weights (Apache-2.0)",
 }
 
 
@@ -39,6 +40,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name", choices=sorted(LEARNED_FROM))
+    parser.add_argument(
+        "--scores-of", type=Path, help="run with images held back that RUN went on from: thresholds and scores are its"
+    )
+    parser.add_argument("--earlier-minutes", type=int, default=0, help="of that run's training")
     parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json on NuInsSeg's inner test")
     parser.add_argument("--tnbc", action="append", default=[], metavar="TITLE=JSON", help="evaluation.json on TNBC")
     parser.add_argument("--minutes", type=int, required=True, help="of training, in all")
@@ -56,6 +61,15 @@ def main() -> None:
         learned_from=LEARNED_FROM[arguments.name],
         settings={**card.settings, "command": arguments.command},
     )
+    if arguments.scores_of is not None:
+        chosen = RunCard.read(arguments.scores_of)
+        card = dataclasses.replace(
+            card,
+            score_threshold=chosen.score_threshold,
+            score_threshold_from=f"{chosen.name}: {chosen.score_threshold_from}",
+            most_overlap=chosen.most_overlap,
+            trained_on_all_of=tuple(sorted(card.source_diameters_px)),
+        )
     weights = write_weights(arguments.run, card, folder)
     card.write(folder)
     (folder / "MODEL_CARD.md").write_text(text_of(arguments, card, weights), encoding="utf-8")
@@ -75,8 +89,6 @@ def write_weights(run: Path, card: RunCard, folder: Path) -> Path:
 def text_of(arguments: argparse.Namespace, card: RunCard, weights: Path) -> str:
     """Return the card's text."""
     evaluation = read_evaluation(arguments.evaluation)
-    lines = (arguments.run / "metrics.json").read_text(encoding="utf-8").splitlines()
-    iterations = max(json.loads(line)["iteration"] for line in lines if "total_loss" in line) + 1
     settings: dict[str, Any] = dict(card.settings)
     assert card.data is not None
     return (
@@ -96,7 +108,9 @@ def text_of(arguments: argparse.Namespace, card: RunCard, weights: Path) -> str:
                 text=True,
                 cwd=ROOT,
             ).stdout.strip(),
-            iterations=iterations,
+            iterations=iterations_of(card),
+            earlier_iterations=0 if arguments.scores_of is None else iterations_of(RunCard.read(arguments.scores_of)),
+            earlier_minutes=arguments.earlier_minutes,
             images_per_batch=settings.get("detectron2", {}).get("SOLVER.IMS_PER_BATCH", 4),
             crop_px=settings.get("geometry", settings.get("augmentation", {})).get("crop_px"),
             minutes=arguments.minutes,
@@ -117,6 +131,11 @@ def text_of(arguments: argparse.Namespace, card: RunCard, weights: Path) -> str:
             tnbc_rows="\n".join(tnbc_row(*each.split("=", 1)) for each in arguments.tnbc),
         )
     )
+
+
+def iterations_of(card: RunCard) -> int:
+    """Return the length of a run's training."""
+    return int(card.settings["detectron2"]["SOLVER.MAX_ITER"])
 
 
 def parameters_of(run: Path) -> int:

@@ -28,6 +28,8 @@ DIAMETERS_PX = {"nucleate-he": (17.0, 25.0), "nucleate-mask-rcnn": (26.0, 38.0)}
 
 TRAINED = Path(__file__).parents[2] / "benchmarks" / "weights" / DEFAULT_MODEL
 """What the network of the package was exported from."""
+INNER = TRAINED.with_name(f"{DEFAULT_MODEL}-inner")
+"""The weights with images held back, whose scores the card gives."""
 
 each_model = pytest.mark.parametrize("name", SHIPPED_MODELS)
 
@@ -79,6 +81,17 @@ def test_the_model_in_the_box_says_its_scale_and_which_laboratory_chose_its_thre
     assert card.working_mpp == 0.25
     assert "tnbc, never trained on" in card.score_threshold_from
     assert card.most_overlap is not None
+
+
+def test_the_model_in_the_box_saw_all_images_and_has_the_thresholds_of_the_one_that_did_not() -> None:
+    shipped, inner = RunCard.read(model_folder(DEFAULT_MODEL)), RunCard.read(INNER)
+    assert shipped.trained_on_all_of == ("dsb2018_colour", "nuinsseg", "tnbc")
+    assert inner.trained_on_all_of == ()
+    assert shipped.score_threshold == inner.score_threshold
+    assert shipped.most_overlap == inner.most_overlap
+    assert inner.data is not None
+    assert shipped.data is not None
+    assert shipped.data.images > inner.data.images
 
 
 @each_model

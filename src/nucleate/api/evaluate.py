@@ -150,10 +150,11 @@ def _seen_notes(model: LoadedModel, part: ScoredPart) -> tuple[str, ...]:
     if not seen:
         return ()
     count = sum(source in seen for source in sources)
-    return (
-        f"{model.card.name} learned from images of {', '.join(seen)} and held none back: scores of such "
-        f"images, {count} of {len(sources)} here, are no test of it",
+    note = (
+        f"{model.card.name} learned from images of {', '.join(seen)} and held none back: scores of such images, {count} of "
+        f"{len(sources)} here, are no test of it"
     )
+    return (note,)
 
 
 def conditions_of_model(model: LoadedModel, part: ScoredPart, settings: EvaluateSettings) -> EvaluationSettings:
