@@ -7,6 +7,7 @@ from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.demo import DemoReport, demo
 from nucleate.api.evaluate import evaluate
 from nucleate.api.export import ExportedFile, ExportReport, export
+from nucleate.api.fetch import FetchReport, PublishedSetList, fetch
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.models import ModelEntry, ModelList, models
 from nucleate.api.prepare import PrepareSettings, prepare
@@ -24,11 +25,13 @@ __all__ = [
     "EvaluateSettings",
     "ExportReport",
     "ExportedFile",
+    "FetchReport",
     "ImageArray",
     "LoadedModel",
     "ModelEntry",
     "ModelList",
     "PrepareSettings",
+    "PublishedSetList",
     "RegionSettings",
     "RegionsReport",
     "SegmentSettings",
@@ -39,6 +42,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "fetch",
     "load_model",
     "models",
     "prepare",
