@@ -13,6 +13,7 @@ import roifile
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pycocotools.coco import COCO
 
 from nucleate.api.prepare import PrepareSettings, prepare
@@ -224,6 +225,22 @@ def test_other_images_become_rgb_pngs_of_the_same_pixels(tnbc: Path, tmp_path: P
     with Image.open(tmp_path / "out" / "images" / "drawing_00.png") as written:
         assert (written.format, written.mode) == ("PNG", "RGB")
         assert np.array_equal(np.asarray(written), expected)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "copied"), [("Software", True), ("XML:com.adobe.xmp", False), ("Raw profile type exif", False)]
+)
+def test_pngs_with_texts_are_copied_unless_the_text_may_turn_them(tmp_path: Path, keyword: str, copied: bool) -> None:
+    write_label_folder(tmp_path / "in", count=1)
+    path = tmp_path / "in" / "images" / "drawing_00.png"
+    texts = PngInfo()
+    texts.add_text(keyword, "\nexif\n       0\n")
+    with Image.open(path) as image:
+        image.copy().save(path, pnginfo=texts)
+    prepare([tmp_path / "in"], output=tmp_path / "out")
+    written = tmp_path / "out" / "images" / "drawing_00.png"
+    assert (written.read_bytes() == path.read_bytes()) == copied
+    assert np.array_equal(read_rgb(written), read_rgb(path))
 
 
 def test_a_second_preparation_is_the_same_to_the_byte(nuinsseg: Path, tmp_path: Path) -> None:

@@ -237,6 +237,13 @@ def _candidates(opened: list[tuple[str, Source]], listed: NameList | None) -> tu
     return sorted(candidates, key=lambda each: each.key), notes
 
 
+def _unfit_item(candidate: Candidate, error: DataError) -> str:
+    """Return image and problem in a line, with the annotation's file where that is the damaged one."""
+    file = None if error.path in (None, candidate.image.path) else error.path
+    places = [candidate.key, *([] if file is None else [file.name]), *([] if error.item is None else [error.item])]
+    return ": ".join([*places, error.message])
+
+
 def _prepare_images(
     candidates: list[Candidate], folder: Path, settings: PrepareSettings, stain: StainNormalisation | None
 ) -> tuple[list[PreparedImage], list[Dropped]]:
@@ -248,8 +255,9 @@ def _prepare_images(
         try:
             images.append(prepare_image(candidate, folder, settings=assembly, stain=stain))
         except DataError as error:
-            logger.warning("left out: %s", error)
-            unfit.append(Dropped(reason="image that can't be used", item=f"{candidate.key}: {error.message}"))
+            unfit.append(Dropped(reason="image that can't be used", item=_unfit_item(candidate, error)))
     if not images:
         raise DataError(f"none of the {len(candidates)} images can be used, first {unfit[0].item}")
+    for each in unfit:
+        logger.warning("left out: %s", each.item)
     return numbered(images), unfit

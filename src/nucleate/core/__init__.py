@@ -7,7 +7,7 @@ from nucleate.core.instances import Instances
 from nucleate.core.label_maps import label_map_from_masks, masks_from_label_map, relabel_sequentially
 from nucleate.core.masks import Masks
 from nucleate.core.nuclei import NucleiColumns
-from nucleate.core.outlines import Outline, trace_outlines
+from nucleate.core.outlines import Outline, trace_all_outlines, trace_outlines
 from nucleate.core.overlaps import OverlapRule, describe_overlap_rule, overlap_priority, shared_px
 from nucleate.core.polygons import FilledRing, fill_ring, ring_window
 from nucleate.core.rle import (
@@ -51,5 +51,6 @@ __all__ = [
     "rle_from_counts",
     "rle_problem",
     "shared_px",
+    "trace_all_outlines",
     "trace_outlines",
 ]
