@@ -311,7 +311,7 @@ CASES: dict[str, tuple[str, Writer, str]] = {
         "1.png",
     ),
     "yolo bytes": ("yolo", beside("a.txt", lambda: b"0 0.1 0.1 0.2 0.1 0.2 0.2\n\xff\xfe"), "ASCII"),
-    "yolo names with a bomb": (
+    "yolo image bomb": (
         "yolo",
         only(
             {
@@ -319,7 +319,7 @@ CASES: dict[str, tuple[str, Writer, str]] = {
                 "images/a.png": lambda: png_of_size(60_000, 60_000),
             }
         ),
-        "above the limit",
+        "limit of",
     ),
     "yolo deep names": (
         "yolo",
