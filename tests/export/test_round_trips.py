@@ -1,6 +1,6 @@
 """Every format that `export` writes and the COCO of `prepare`, read again: equal, or different as docs/formats.md says.
 
-The scenes hold what annotations have: nuclei that touch, overlap, have holes and parts, lie at the border, or are a pixel.
+The scenes hold what annotations have: nuclei that touch, overlap, have holes, parts or one pixel, or lie at the border.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def sorted_masks(masks: Masks) -> list[bytes]:
 def owned(stack: Stack) -> Stack:
     """Return each mask without the pixels of earlier ones: scores are equal, so the earlier owns."""
     earlier = np.cumsum(stack, axis=0) - stack > 0
-    left = stack & ~earlier
+    left: Stack = np.logical_and(stack, ~earlier)
     return left[left.any(axis=(1, 2))]
 
 
