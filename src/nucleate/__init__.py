@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nucleate.api.demo import demo
     from nucleate.api.evaluate import evaluate
     from nucleate.api.export import export as export_results
+    from nucleate.api.fetch import fetch
     from nucleate.api.loading import load_model
     from nucleate.api.models import models as list_models
     from nucleate.api.prepare import PrepareSettings, prepare
@@ -44,6 +45,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export_results",
+    "fetch",
     "list_models",
     "load_model",
     "prepare",

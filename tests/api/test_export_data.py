@@ -46,6 +46,10 @@ def test_formats_of_the_other_kind_are_refused(data: Path, tmp_path: Path) -> No
         export([data, data], to="yolo", output=tmp_path / "x")
     with pytest.raises(ConfigError, match="--expand-um and --region"):
         export(data, to="yolo", output=tmp_path / "x", expand_um=3.0)
+    with pytest.raises(ConfigError, match="yolo gives no pixel an owner"):
+        export(data, to="yolo", output=tmp_path / "x", overlaps="larger")
     table = write_table(tmp_path / "nuclei.parquet", drawn_nuclei(3))
+    with pytest.raises(ConfigError, match="--overlaps is for data sets"):
+        export(table, to="labels", output=tmp_path / "x", overlaps="larger")
     with pytest.raises(ConfigError, match="yolo is for data sets"):
         export(table, to="yolo", output=tmp_path / "x")

@@ -13,6 +13,7 @@ import roifile
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pycocotools.coco import COCO
 
 from nucleate.api.prepare import PrepareSettings, prepare
@@ -226,9 +227,25 @@ def test_other_images_become_rgb_pngs_of_the_same_pixels(tnbc: Path, tmp_path: P
         assert np.array_equal(np.asarray(written), expected)
 
 
+@pytest.mark.parametrize(
+    ("keyword", "copied"), [("Software", True), ("XML:com.adobe.xmp", False), ("Raw profile type exif", False)]
+)
+def test_pngs_with_texts_are_copied_unless_the_text_may_turn_them(tmp_path: Path, keyword: str, copied: bool) -> None:
+    write_label_folder(tmp_path / "in", count=1)
+    path = tmp_path / "in" / "images" / "drawing_00.png"
+    texts = PngInfo()
+    texts.add_text(keyword, "\nexif\n       0\n")
+    with Image.open(path) as image:
+        image.copy().save(path, pnginfo=texts)
+    prepare([tmp_path / "in"], output=tmp_path / "out")
+    written = tmp_path / "out" / "images" / "drawing_00.png"
+    assert (written.read_bytes() == path.read_bytes()) == copied
+    assert np.array_equal(read_rgb(written), read_rgb(path))
+
+
 def test_a_second_preparation_is_the_same_to_the_byte(nuinsseg: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        prepare([nuinsseg], output=tmp_path / name, settings=PrepareSettings(folds=2, group="organ"))
+        prepare([nuinsseg], output=tmp_path / name, settings=PrepareSettings(folds=2, group_by="organ"))
     files = [sorted(path.relative_to(tmp_path / n) for path in (tmp_path / n).rglob("*.*")) for n in ("one", "two")]
     assert files[0] == files[1]
     for file in files[0]:
@@ -332,12 +349,38 @@ def test_without_a_split_everything_trains(tnbc: Path, tmp_path: Path) -> None:
     assert len(read_dataset(tmp_path / "out", split="train")) == 3
 
 
-@pytest.mark.parametrize("group", ["organ", "species", r"^([a-z]+_[a-z]+)"])
+@pytest.mark.parametrize("group", ["organ", "species", r"pattern:^([a-z]+_[a-z]+)"])
 def test_groups_stay_on_one_side(nuinsseg: Path, tmp_path: Path, group: str) -> None:
-    prepare([nuinsseg], output=tmp_path / "out", settings=PrepareSettings(split=0.5, group=group))
+    prepare([nuinsseg], output=tmp_path / "out", settings=PrepareSettings(split=0.5, group_by=group))
     organs = [{r.organ for r in read_dataset(tmp_path / "out", split=split).records} for split in ("train", "val")]
     assert len(organs[0]) == len(organs[1]) == 1
     assert organs[0] != organs[1]
+
+
+def test_groups_of_a_table_stay_together_and_are_recorded(tmp_path: Path) -> None:
+    write_label_folder(tmp_path / "in", count=6)
+    rows = "".join(f"drawing_{index:02d}.png,patient {index // 2}\n" for index in range(6))
+    table = tmp_path / "groups.csv"
+    table.write_text("image,group\n" + rows + "gone.png,patient 9\n")
+    settings = PrepareSettings(folds=3, group_by=str(table))
+    report = prepare([tmp_path / "in"], output=tmp_path / "out", settings=settings)
+    lists = read_json(tmp_path / "out" / "folds" / "kfold-3-seed19-by-table.json")
+    assert lists["grouping"] == str(table)
+    assert lists["groups"] == {f"drawing_{index:02d}.png": f"patient {index // 2}" for index in range(6)}
+    folds = lists["folds"]
+    assert isinstance(folds, list)
+    assert sorted(folds) == [[f"drawing_0{first}.png", f"drawing_0{first + 1}.png"] for first in (0, 2, 4)]
+    assert any("1 names of its table are no images here, first 'gone.png'" in note for note in report.notes)
+    assert prepare([tmp_path / "in"], output=tmp_path / "out", settings=settings).already_complete
+    table.write_text("image,group\n" + rows.replace("patient 2", "patient 1"))
+    with pytest.raises(ResultsError, match=r"other groups \(--group-by\)"):
+        prepare([tmp_path / "in"], output=tmp_path / "out", settings=settings)
+
+
+def test_two_groups_in_two_folds_leave_none_to_validate_and_it_is_said(nuinsseg: Path, tmp_path: Path) -> None:
+    settings = PrepareSettings(folds=2, group_by="organ")
+    report = prepare([nuinsseg], output=tmp_path / "out", settings=settings)
+    assert any("no validation set" in note for note in report.notes)
 
 
 def test_only_takes_the_listed_images_and_counts_the_names_it_misses(nuinsseg: Path, tmp_path: Path) -> None:
@@ -549,7 +592,10 @@ def test_folders_elsewhere_belong_to_a_single_source(tnbc: Path, tmp_path: Path)
         ({"seed": -1}, "--seed -1"),
         ({"min_area": -1}, "--min-area -1"),
         ({"resize": 3}, "--resize 3"),
-        ({"group": "("}, "no regular expression"),
+        ({"group_by": "pattern:("}, "no regular expression"),
+        ({"group_by": "patient"}, "give organ, species, pattern:REGEX"),
+        ({"stratify": True}, "--stratify is for --folds"),
+        ({"stratify": True, "folds": 2, "group_by": "organ"}, "keeps them together"),
     ],
 )
 def test_options_out_of_range_are_refused_in_one_line(options: dict[str, Any], words: str) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nucleate.core import Outline, trace_outlines
-from tests.core.strategies import bitmaps, masks_of
+from nucleate.core import Outline, trace_all_outlines, trace_outlines
+from tests.core.strategies import bitmaps, masks_of, stacks
 
 
 def inside(ring: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -41,6 +42,22 @@ def test_edges_alternate_between_along_rows_and_along_columns(bitmap: NDArray[np
             steps = np.roll(ring, -1, axis=0) - ring
             assert ((steps == 0).sum(axis=1) == 1).all()
             assert ((steps[:, 0] == 0) != (np.roll(steps, 1, axis=0)[:, 0] == 0)).all()
+
+
+@given(stacks())
+def test_all_masks_at_once_have_the_outlines_of_each(stack: NDArray[np.bool_]) -> None:
+    masks = masks_of(stack)
+    for most in (2**18, 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("nucleate.core.outlines.MOST_SHEET_PX", most)
+            traced = trace_all_outlines(masks)
+        assert len(traced) == len(masks)
+        for index, together in enumerate(traced):
+            alone = trace_outlines(masks, index)
+            assert [each.exterior_xy.tolist() for each in together] == [each.exterior_xy.tolist() for each in alone]
+            assert [[hole.tolist() for hole in each.holes_xy] for each in together] == [
+                [hole.tolist() for hole in each.holes_xy] for each in alone
+            ]
 
 
 def test_one_pixel_is_a_square_in_frame_coordinates() -> None:

@@ -31,14 +31,14 @@ def change(data: Path, name: str = NAME, **values: Any) -> None:
     (data / "folds" / f"{name}.json").write_text(json.dumps({**content, "name": name, **values}))
 
 
-@pytest.mark.parametrize("options", [{}, {"group": r"_0([0-9])"}])
-def test_every_fold_is_what_prepare_makes_of_it(tmp_path: Path, options: dict[str, str]) -> None:
+@pytest.mark.parametrize("options", [{}, {"stratify": True}, {"group_by": r"pattern:_0([0-9])"}])
+def test_every_fold_is_what_prepare_makes_of_it(tmp_path: Path, options: dict[str, Any]) -> None:
     data = prepared(tmp_path, fold=1, **options)
     (name,) = [path.stem for path in (data / "folds").iterdir()]
     folds = read_folds(data, name)
     for number in range(3):
         again = tmp_path / f"fold {number}"
-        prepare([tmp_path / "source"], output=again, settings=PrepareSettings(folds=3, fold=number, **options))  # type: ignore[arg-type]
+        prepare([tmp_path / "source"], output=again, settings=PrepareSettings(folds=3, fold=number, **options))
         content = json.loads((again / "folds" / f"{name}.json").read_text())
         assert lists(folds[number]) == {part: content[part] for part in ("train", "val", "test")}
 

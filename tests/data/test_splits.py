@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nucleate.data.sources import open_source
-from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, group_of, kfold_indices, make_split
+from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, kfold_indices, make_split
 from nucleate.errors import ConfigError, DataError
 
 
@@ -103,24 +104,71 @@ def test_a_single_image_can_be_split_into_itself() -> None:
     assert len(lists.train) + len(lists.val) == 1
 
 
-def test_groups_come_from_organ_species_or_the_file_name() -> None:
-    key = "human liver/tissue images/p07_3.png"
-    assert group_of(key, group=None, organ=None, species=None) == key
-    assert group_of(key, group="organ", organ="human liver", species="human") == "human liver"
-    assert group_of(key, group="species", organ="human liver", species="human") == "human"
-    assert group_of(key, group=r"^p(\d+)_", organ=None, species=None) == "07"
-    assert group_of(key, group=r"^p\d+", organ=None, species=None) == "p07"
+@given(st.data())
+def test_no_group_is_split_over_folds_nor_over_train_val_and_test(data: st.DataObject) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 6), min_size=2, max_size=12))
+    made = [
+        SplitItem(
+            key=f"{group}/{image}.png", file_name=f"{group}-{image}.png", stratum=f"s{group % 3}", group=f"g{group}"
+        )
+        for group, size in enumerate(sizes)
+        for image in range(size)
+    ]
+    folds = data.draw(st.integers(2, len(sizes)))
+    plan = SplitPlan(folds=folds, fold=data.draw(st.integers(0, folds - 1)), stratified=data.draw(st.booleans()))
+    lists = make_split(made, plan)
+    group_of_file = {item.file_name: item.group for item in made}
+    for parts in (lists.folds, (lists.train, lists.val, lists.test)):
+        owners = [{group_of_file[name] for name in part} for part in parts]
+        assert sum(map(len, owners)) == len(set().union(*owners)) == len(sizes)
+        assert sorted(name for part in parts for name in part) == sorted(group_of_file)
 
 
-@pytest.mark.parametrize("group", ["organ", "species", "patient"])
-def test_an_image_without_the_group_is_named(group: str) -> None:
-    with pytest.raises(DataError, match=r"a/b\.png"):
-        group_of("a/b.png", group=group, organ=None, species=None)
+@given(st.data())
+def test_stratified_folds_hold_every_stratum_to_within_one(data: st.DataObject) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=6))
+    made = [
+        SplitItem(
+            key=f"{organ}/{image:03d}.png",
+            file_name=f"{organ}-{image}.png",
+            stratum=f"o{organ}",
+            group=f"{organ}/{image:03d}.png",
+        )
+        for organ, size in enumerate(sizes)
+        for image in range(size)
+    ]
+    if len(made) < 2:
+        return
+    folds = data.draw(st.integers(2, min(5, len(made))))
+    lists = make_split(made, SplitPlan(folds=folds, stratified=True))
+    for organ in range(len(sizes)):
+        counts = [sum(name.startswith(f"{organ}-") for name in fold) for fold in lists.folds]
+        assert max(counts) - min(counts) <= 1
+    totals = [len(fold) for fold in lists.folds]
+    assert max(totals) - min(totals) <= 1
+    assert lists.name == f"stratified-kfold-{folds}-seed19"
+
+
+def test_stratified_folds_differ_by_seed_and_not_by_order() -> None:
+    plan = SplitPlan(folds=3, stratified=True)
+    assert make_split(items(30), plan) == make_split(items(30)[::-1], plan)
+    assert (
+        make_split(items(30), plan).folds != make_split(items(30), SplitPlan(folds=3, stratified=True, seed=20)).folds
+    )
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_folds_of_a_single_group_are_refused(stratified: bool) -> None:
+    with pytest.raises(ConfigError, match="at least 2"):
+        make_split(items(6, organs=1, by_organ=True), SplitPlan(folds=2, stratified=stratified))
 
 
 def test_lists_survive_as_plain_values() -> None:
     lists = make_split(items(30), SplitPlan(folds=3))
     assert SplitLists.from_dict(lists.to_dict()) == lists
+    assert "grouping" not in lists.to_dict()
+    grouped = dataclasses.replace(lists, grouping="organ", groups=(("000.png", "organ 0"),))
+    assert SplitLists.from_dict(grouped.to_dict()) == grouped
 
 
 def test_lists_without_names_are_refused() -> None:

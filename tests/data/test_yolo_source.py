@@ -1,4 +1,4 @@
-"""Label files by YOLO's published layout; Ultralytics itself needs torch and is not installed."""
+"""Label files by YOLO's published layout; a file of Ultralytics itself is read in test_own_tools."""
 
 from __future__ import annotations
 

@@ -12,12 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nucleate.api.prepare import PrepareSettings, prepare
-from nucleate.core import Frame, Instances, Masks, encode_rles, label_map_from_masks
+from nucleate.core import (
+    Frame,
+    Instances,
+    Masks,
+    OverlapRule,
+    describe_overlap_rule,
+    encode_rles,
+    label_map_from_masks,
+)
 from nucleate.data import CocoDataset, read_dataset
 from nucleate.data.sources import Source, open_source
 from nucleate.data.sources.imagej import read_roi_nuclei
 from nucleate.data.sources.source import SourceImage
-from nucleate.errors import ResultsError
+from nucleate.errors import DataError, ResultsError
 from nucleate.export import DatasetFormat, write_dataset
 from nucleate.export.annotation_files import write_rois
 from nucleate.files import write_json
@@ -146,6 +154,33 @@ def test_what_a_format_loses_is_said(tmp_path: Path) -> None:
     for words in ("1 crowd regions", "40 pixels of several nuclei are the higher score's", "lost: classes"):
         assert words in labels.summary()
     assert "are no one's" in write_dataset(dataset, "binary-masks", tmp_path / "binary").summary()
+
+
+@pytest.mark.parametrize(("rule", "owner"), [("score", 0), ("first", 0), ("last", 1), ("larger", 1), ("smaller", 0)])
+@pytest.mark.parametrize("to", AS_LABELS)
+def test_the_rule_says_whose_a_shared_pixel_is(
+    tmp_path: Path, to: DatasetFormat, rule: OverlapRule, owner: int
+) -> None:
+    stack = np.zeros((2, 40, 60), np.bool_)
+    stack[0, 5:15, 5:15] = stack[1, 10:25, 10:25] = True
+    report = write_dataset(write_coco(tmp_path / "in", masks_of(stack)), to, tmp_path / "out", overlaps=rule)
+    source = opened(tmp_path / "out", to)
+    nuclei = source.read_nuclei(source.images[0], Frame(height_px=40, width_px=60))
+    expected = [stack[0] & ~stack[1], stack[1]] if owner else [stack[0], stack[1] & ~stack[0]]
+    assert same(nuclei.masks, np.stack(expected))
+    assert (report.shared_px, report.overlaps) == (25, rule)
+    assert read_json(tmp_path / "out" / "export.json")["overlaps"] == rule
+    assert describe_overlap_rule(rule) in report.summary()
+
+
+def test_overlaps_may_be_refused(tmp_path: Path) -> None:
+    dataset = write_coco(tmp_path / "in", squares())
+    with pytest.raises(DataError, match=r"a\.png: 60 pixels belong to several nuclei"):
+        write_dataset(dataset, "labels", tmp_path / "out", overlaps="refuse")
+    assert not (tmp_path / "out").exists()
+    apart = write_coco(tmp_path / "apart", squares(1))
+    assert write_dataset(apart, "labels", tmp_path / "out", overlaps="refuse").shared_px == 0
+    assert describe_overlap_rule("refuse") == "refused"
 
 
 def test_regions_far_from_the_corner_keep_their_place(tmp_path: Path) -> None:

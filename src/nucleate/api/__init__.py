@@ -8,6 +8,7 @@ from nucleate.api.cross_validate import FoldTraining, cross_validate
 from nucleate.api.demo import DemoReport, demo
 from nucleate.api.evaluate import evaluate
 from nucleate.api.export import ExportedFile, ExportReport, export
+from nucleate.api.fetch import FetchReport, PublishedSetList, fetch
 from nucleate.api.fold_scores import CrossValidationReport, FoldScores
 from nucleate.api.loading import LoadedModel, load_model
 from nucleate.api.models import ModelEntry, ModelList, models
@@ -30,11 +31,13 @@ __all__ = [
     "ExportedFile",
     "FoldScores",
     "FoldTraining",
+    "FetchReport",
     "ImageArray",
     "LoadedModel",
     "ModelEntry",
     "ModelList",
     "PrepareSettings",
+    "PublishedSetList",
     "RegionSettings",
     "RegionsReport",
     "SegmentSettings",
@@ -47,6 +50,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "fetch",
     "load_model",
     "models",
     "prepare",

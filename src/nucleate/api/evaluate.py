@@ -151,8 +151,8 @@ def _seen_notes(model: LoadedModel, part: ScoredPart) -> tuple[str, ...]:
         return ()
     count = sum(source in seen for source in sources)
     note = (
-        f"{model.card.name} learned from images of {', '.join(seen)} and held none back: scores of such images, {count} of "
-        f"{len(sources)} here, are no test of it"
+        f"{model.card.name} learned from images of {', '.join(seen)} and held none back: scores of such images, "
+        f"{count} of {len(sources)} here, are no test of it"
     )
     return (note,)
 

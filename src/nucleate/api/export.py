@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from nucleate.api.export_data import export_dataset, is_dataset
+from nucleate.core import OverlapRule
 from nucleate.errors import ConfigError, NucleateError, ResultsError
 from nucleate.export import DatasetExport, DatasetFormat, slide
 from nucleate.export.slide import ExportArea, SlideTable
@@ -66,6 +67,7 @@ def export(
     output: Path,
     expand_um: float | None = None,
     region: str | None = None,
+    overlaps: OverlapRule = "score",
 ) -> ExportReport | DatasetExport:
     """Write slides' nuclei, or a data set, in a format of other programs.
 
@@ -81,6 +83,8 @@ def export(
         output: The file; a folder where there are several results.
         expand_um: Grow cells from the nuclei, this many um at most, without overlap.
         region: For rois, `x1,y1,x2,y2` in level-0 pixels or a GeoJSON file; coordinates then start at its corner.
+        overlaps: Of a data set's labels, stardist and cellpose: whose a pixel of several nuclei is. The higher score's,
+            the larger or smaller nucleus', the first's or last's; refuse stops. Slides' labels go by the score.
 
     Returns:
         The files written, and what failed among several results.
@@ -102,7 +106,9 @@ def export(
     if is_dataset(given[0]):
         if expand_um is not None or region is not None:
             raise ConfigError("--expand-um and --region are for slides' results")
-        return export_dataset(given, to=to, output=output)
+        return export_dataset(given, to=to, output=output, overlaps=overlaps)
+    if overlaps != "score":
+        raise ConfigError("--overlaps is for data sets: in slides' label images the higher score owns a pixel")
     slide_format = _slide_format(to)
     if region is not None and slide_format != "rois":
         raise ConfigError(f"--region is for --to rois; {slide_format} holds the whole slide")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from nucleate.api.prepared_folder import AUDIT_NAME, finished_report
+from nucleate.api.prepared_splits import split_images
 from nucleate.core.stain import StainNormalisation
 from nucleate.data.assembly import (
     AssemblySettings,
@@ -24,6 +24,7 @@ from nucleate.data.assembly import (
 )
 from nucleate.data.classes import list_classes
 from nucleate.data.document import numbered, write_documents
+from nucleate.data.grouping import grouping_kind, read_grouping
 from nucleate.data.name_lists import NameList, names_of, read_name_list, unique_file_names
 from nucleate.data.report import (
     PrepareReport,
@@ -36,7 +37,7 @@ from nucleate.data.report import (
 )
 from nucleate.data.segmentations import MaskEncoding
 from nucleate.data.sources import Dropped, Source, SourceFormat, open_source, source_digest
-from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, group_of, make_split
+from nucleate.data.splits import SplitPlan
 from nucleate.data.staging import staged_folder
 from nucleate.errors import ConfigError, DataError
 from nucleate.files import write_json
@@ -58,8 +59,9 @@ class PrepareSettings:
         folds: Number of folds; the one named by --fold becomes the test set, a tenth of the rest the validation set.
         fold: Fold to test on, from 0; 0 unless given.
         seed: Seed of folds and shares; 19 is NuInsSeg's own.
-        group: Keep images together in folds and shares by organ, by species, or by what a regular expression
-            matches in the file name.
+        group_by: Keep images together in folds and shares: organ, species, pattern:REGEX (its first bracket in the
+            file name is the group, such as a patient or slide), or a FILE.csv with the columns image and group.
+        stratify: Give every fold its share of every organ, or source where no organ is known.
         only: Take only these images: a text file of names, a folds/NAME.json (its split too, unless another is
             asked for), or the list nuinsseg-532.
         classes: Keep the sources' classes; else all nuclei are of the class nucleus.
@@ -79,7 +81,8 @@ class PrepareSettings:
     folds: int | None = None
     fold: int | None = None
     seed: int = 19
-    group: str | None = None
+    group_by: str | None = None
+    stratify: bool = False
     only: str | None = None
     classes: bool = False
     min_area: int = 1
@@ -105,11 +108,12 @@ class PrepareSettings:
             raise ConfigError(f"--min-area {self.min_area}: give a number of pixels, 0 or more")
         if self.resize is not None and not 16 <= self.resize <= 16384:
             raise ConfigError(f"--resize {self.resize}: give a short side of 16 to 16384 pixels")
-        if self.group not in (None, "organ", "species"):
-            try:
-                re.compile(self.group or "")
-            except re.error as error:
-                raise ConfigError(f"--group {self.group!r}: no regular expression: {error}") from error
+        if self.stratify and self.folds is None:
+            raise ConfigError("--stratify is for --folds; shares of --split are stratified as they are")
+        if self.group_by is not None and grouping_kind(self.group_by) in ("organ", "species") and self.stratify:
+            raise ConfigError(
+                f"--stratify spreads organs over the folds, --group-by {self.group_by} keeps them together"
+            )
 
     def recorded(self) -> dict[str, Any]:
         """Return the plain values that decide a data set's content."""
@@ -137,12 +141,14 @@ def prepare(sources: Sequence[Path], *, output: Path, settings: PrepareSettings 
     output = Path(output)
     opened = _open_sources(sources, settings)
     listed = None if settings.only is None else read_name_list(settings.only)
+    grouping = None if settings.group_by is None else read_grouping(settings.group_by)
     recorded = {
         "settings": settings.recorded(),
         "sources": [
             {"name": name, "format": source.format, "digest": source_digest(source)} for name, source in opened
         ],
         "only": [] if listed is None else list(listed.names),
+        "groups": "" if grouping is None else grouping.digest,
     }
     complete = finished_report(output, recorded, fresh=settings.fresh)
     if complete is not None:
@@ -151,7 +157,15 @@ def prepare(sources: Sequence[Path], *, output: Path, settings: PrepareSettings 
     with staged_folder(output) as folder:
         stain = stain_reference(candidates, settings.normalise, short_side_px=settings.resize)
         images, unfit = _prepare_images(candidates, folder, settings, stain)
-        lists = _split(images, listed, settings)
+        plan = SplitPlan(
+            share=settings.split,
+            folds=settings.folds,
+            fold=settings.fold or 0,
+            seed=settings.seed,
+            stratified=settings.stratify,
+        )
+        lists, split_notes = split_images(images, plan=plan, grouping=grouping, listed=listed)
+        notes += split_notes
         splits = {"train": lists.train, "val": lists.val, "test": lists.test}
         declared = [name for _, source in opened for name in source.class_names]
         classes = list_classes(images, declared, keep=settings.classes)
@@ -223,6 +237,13 @@ def _candidates(opened: list[tuple[str, Source]], listed: NameList | None) -> tu
     return sorted(candidates, key=lambda each: each.key), notes
 
 
+def _unfit_item(candidate: Candidate, error: DataError) -> str:
+    """Return image and problem in a line, with the annotation's file where that is the damaged one."""
+    file = None if error.path in (None, candidate.image.path) else error.path
+    places = [candidate.key, *([] if file is None else [file.name]), *([] if error.item is None else [error.item])]
+    return ": ".join([*places, error.message])
+
+
 def _prepare_images(
     candidates: list[Candidate], folder: Path, settings: PrepareSettings, stain: StainNormalisation | None
 ) -> tuple[list[PreparedImage], list[Dropped]]:
@@ -234,46 +255,9 @@ def _prepare_images(
         try:
             images.append(prepare_image(candidate, folder, settings=assembly, stain=stain))
         except DataError as error:
-            logger.warning("left out: %s", error)
-            unfit.append(Dropped(reason="image that can't be used", item=f"{candidate.key}: {error.message}"))
+            unfit.append(Dropped(reason="image that can't be used", item=_unfit_item(candidate, error)))
     if not images:
         raise DataError(f"none of the {len(candidates)} images can be used, first {unfit[0].item}")
+    for each in unfit:
+        logger.warning("left out: %s", each.item)
     return numbered(images), unfit
-
-
-def _split(images: list[PreparedImage], listed: NameList | None, settings: PrepareSettings) -> SplitLists:
-    if listed is not None and listed.split is not None and settings.split is None and settings.folds is None:
-        return _given_split(images, listed.split)
-    items = [
-        SplitItem(
-            key=image.key,
-            file_name=image.record.file_name,
-            stratum=image.record.organ or image.record.source,
-            group=group_of(image.key, group=settings.group, organ=image.record.organ, species=image.record.species),
-        )
-        for image in images
-    ]
-    grouping = settings.group if settings.group in (None, "organ", "species") else "pattern"
-    plan = SplitPlan(
-        share=settings.split,
-        folds=settings.folds,
-        fold=settings.fold or 0,
-        seed=settings.seed,
-        grouping=grouping or "",
-    )
-    return make_split(items, plan)
-
-
-def _given_split(images: list[PreparedImage], given: SplitLists) -> SplitLists:
-    def here(names: Sequence[str]) -> tuple[str, ...]:
-        wanted = set(names)
-        return tuple(image.record.file_name for image in images if names_of(image.key, image.record.file_name) & wanted)
-
-    return SplitLists(
-        name=given.name,
-        fold=given.fold,
-        folds=tuple(here(fold) for fold in given.folds),
-        train=here(given.train),
-        val=here(given.val),
-        test=here(given.test),
-    )

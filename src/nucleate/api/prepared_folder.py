@@ -49,6 +49,6 @@ def finished_report(output: Path, recorded: dict[str, Any], *, fresh: bool) -> P
 def _difference(recorded: dict[str, Any], audit: dict[str, Any], key: str) -> str:
     before = audit.get(key)
     if key != "settings" or not isinstance(before, dict):
-        return "sources" if key == "sources" else "images (--only)"
+        return {"sources": "sources", "groups": "groups (--group-by)"}.get(key, "images (--only)")
     names = [name for name, value in recorded["settings"].items() if before.get(name) != value]
     return f"settings (--{names[0].replace('_', '-')} was {before.get(names[0])})" if names else "settings"

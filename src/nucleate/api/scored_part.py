@@ -112,7 +112,7 @@ def _organ_notes(dataset: CocoDataset, training: CocoDataset) -> tuple[str, ...]
     note = (
         f"{len(shared)} of {len(organs)} images are of the {len(set(shared))} organs that the data set's training "
         "images show too, and images of an organ are alike (in NuInsSeg they share a slide): the scores speak of other "
-        "images of these organs, and intervals by image are too narrow for anything else; `nucleate prepare --group "
+        "images of these organs, and intervals by image are too narrow for anything else; `nucleate prepare --group-by "
         "organ` leaves whole organs out"
     )
     return (note,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import logging
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from nucleate.assets.checksums import Checksum, sha256_of
 from nucleate.errors import DownloadError
 from nucleate.files import write_json
 
@@ -39,12 +39,25 @@ class RemoteFile:
             states none: then the length of the first download is checked, and its checksum is recorded beside it and
             holds from then on.
         size_bytes: of its content; None takes what the server says.
+        md5: the same where its publisher states this one, as Zenodo does.
     """
 
     name: str
     urls: tuple[str, ...]
     sha256: str | None = None
     size_bytes: int | None = None
+    md5: str | None = None
+
+    @property
+    def checksum(self) -> Checksum | None:
+        """Return what its content is checked by, None where its publisher states nothing."""
+        if self.sha256 is not None:
+            return Checksum(algorithm="sha256", digest=self.sha256)
+        return None if self.md5 is None else Checksum(algorithm="md5", digest=self.md5)
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether a path holds the file; any content where its publisher states no checksum."""
+        return path.is_file() and (self.checksum is None or self.checksum.fits(path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,22 +78,9 @@ class DownloadSettings:
 DEFAULT_SETTINGS = DownloadSettings()
 
 
-def has_checksum(path: Path, sha256: str | None) -> bool:
-    """Return whether the file is there and its content has the checksum, or begins so; None is any content."""
-    return path.is_file() and (sha256 is None or _sha256(path).startswith(sha256))
-
-
 def record_path(target: Path) -> Path:
     """Return where the size and sha256 of a download without a stated checksum are recorded."""
     return target.with_name(f"{target.name}.json")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as content:
-        while block := content.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def download(
@@ -109,14 +109,14 @@ def download(
     reasons: list[str] = []
     try:
         recorded = _with_record(file, target)
-        if recorded.sha256 is not None and has_checksum(target, recorded.sha256):
+        if recorded.checksum is not None and recorded.is_at(target):
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock"), timeout=600):
             # Another process may have fetched it while this one waited.
             file = _with_record(file, target)
-            if has_checksum(target, file.sha256):
-                if file.sha256 is None:
+            if file.is_at(target):
+                if file.checksum is None:
                     _record(target, "put here by hand")
                 return target
             part = target.with_name(f".{target.name}.part")
@@ -125,7 +125,7 @@ def download(
                 if reason is None:
                     part.replace(target)
                     _version_path(part).unlink(missing_ok=True)
-                    if file.sha256 is None:
+                    if file.checksum is None:
                         _record(target, url)
                     return target
                 logger.info("%s: %s", url, reason)
@@ -144,7 +144,7 @@ def download(
 
 def _with_record(file: RemoteFile, target: Path) -> RemoteFile:
     """Return the file with the size and checksum of its first download, where its publisher states none."""
-    if file.sha256 is not None:
+    if file.checksum is not None:
         return file
     try:
         record = json.loads(record_path(target).read_text(encoding="utf-8"))
@@ -157,7 +157,7 @@ def _with_record(file: RemoteFile, target: Path) -> RemoteFile:
 
 
 def _record(target: Path, source: str) -> None:
-    content = {"source": source, "size_bytes": target.stat().st_size, "sha256": _sha256(target)}
+    content = {"source": source, "size_bytes": target.stat().st_size, "sha256": sha256_of(target)}
     write_json(record_path(target), content)
     logger.info("%s: %d bytes, sha256 %s, recorded", target.name, content["size_bytes"], content["sha256"])
 
@@ -180,7 +180,7 @@ def _fetch_from(
     if not url.startswith(("http://", "https://")):
         return f"{url} is neither http nor https"
     reason = "no attempt was made"
-    if file.sha256 is None and not _version_path(part).is_file():
+    if file.checksum is None and not _version_path(part).is_file():
         # Nothing could tell the leftovers of another version of the file.
         part.unlink(missing_ok=True)
     for attempt in range(settings.attempts):
@@ -203,11 +203,11 @@ def _fetch_from(
         if whole_bytes is not None and size_bytes < whole_bytes:
             reason = f"the transfer broke off after {size_bytes} of {whole_bytes} bytes"
             continue
-        if has_checksum(part, file.sha256):
+        if file.is_at(part):
             return None
         # Resuming wrong bytes can't make them right.
         part.unlink()
-        reason = f"the server gave other content than expected, sha256 {file.sha256}"
+        reason = f"the server gave other content than expected, {file.checksum}"
     return reason
 
 
@@ -220,7 +220,7 @@ def _transfer(url: str, file: RemoteFile, part: Path, timeout_s: float, progress
     headers = {"User-Agent": "nucleate", "Accept-Encoding": "identity"}
     if done:
         headers["Range"] = f"bytes={done}-"
-        if file.sha256 is None and _version_path(part).is_file():
+        if file.checksum is None and _version_path(part).is_file():
             # A server that has another version by now sends all of it.
             headers["If-Range"] = _version_path(part).read_text(encoding="ascii")
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme was checked

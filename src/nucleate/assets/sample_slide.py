@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nucleate.assets.cache import cache_folder
-from nucleate.assets.downloads import DownloadSettings, RemoteFile, download, has_checksum
+from nucleate.assets.checksums import has_checksum
+from nucleate.assets.downloads import DownloadSettings, RemoteFile, download
 from nucleate.errors import DataError, DownloadError
 from nucleate.files import write_bytes
 

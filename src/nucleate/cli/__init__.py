@@ -16,6 +16,7 @@ from nucleate.errors import NucleateError
 
 COMMANDS: tuple[Callable[..., Any], ...] = (
     api.demo,
+    api.fetch,
     api.prepare,
     api.train,
     api.evaluate,

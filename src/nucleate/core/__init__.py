@@ -7,7 +7,8 @@ from nucleate.core.instances import Instances
 from nucleate.core.label_maps import label_map_from_masks, masks_from_label_map, relabel_sequentially
 from nucleate.core.masks import Masks
 from nucleate.core.nuclei import NucleiColumns
-from nucleate.core.outlines import Outline, trace_outlines
+from nucleate.core.outlines import Outline, trace_all_outlines, trace_outlines
+from nucleate.core.overlaps import OverlapRule, describe_overlap_rule, overlap_priority, shared_px
 from nucleate.core.polygons import FilledRing, fill_ring, ring_window
 from nucleate.core.rle import (
     Rle,
@@ -29,11 +30,13 @@ __all__ = [
     "Masks",
     "NucleiColumns",
     "Outline",
+    "OverlapRule",
     "Rle",
     "Runs",
     "ScaleOrigin",
     "decode_polygons",
     "decode_rles",
+    "describe_overlap_rule",
     "describe_scales",
     "encode_polygons",
     "encode_rles",
@@ -41,10 +44,13 @@ __all__ = [
     "label_map_from_masks",
     "masks_from_label_map",
     "masks_from_polygons",
+    "overlap_priority",
     "polygon_runs",
     "relabel_sequentially",
     "ring_window",
     "rle_from_counts",
     "rle_problem",
+    "shared_px",
+    "trace_all_outlines",
     "trace_outlines",
 ]

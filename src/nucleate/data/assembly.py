@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,12 @@ from nucleate.files import read_label_map, write_image, write_path
 Normalise = Literal["none", "macenko", "reinhard"]
 
 IMAGES_FOLDER = "images"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Where ImageMagick, Photoshop and Pillow keep EXIF, or XMP with an orientation, beside EXIF's own chunk.
+TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+EXIF_KEYWORDS = frozenset(
+    {b"raw profile type exif", b"raw profile type app1", b"raw profile type xmp", b"xml:com.adobe.xmp"}
+)
 ENCODED_AT_ONCE_PX = 2**21
 
 
@@ -227,11 +234,30 @@ def _write_vague(path: Path, shape: tuple[int, ...], frame: Frame, target: Path)
 
 
 def _is_plain_png(path: Path) -> bool:
-    if path.suffix.lower() != ".png":
+    if path.suffix.lower() != ".png" or not _has_plain_chunks(path):
         return False
     with Image.open(path) as image:
         # A 16-bit RGB file opens as RGB too, but other readers would not see the same pixels in it. Its tile says
         # so, as long as the pixels aren't loaded (which the look for EXIF does).
-        if image.format != "PNG" or image.mode != "RGB" or image.tile[0].args != "RGB":
-            return False
-        return bool(image.getexif().get(0x0112, 1) == 1)
+        return image.format == "PNG" and image.mode == "RGB" and image.tile[0].args == "RGB"
+
+
+def _keyword(text: bytes) -> bytes:
+    return text.split(b"\0", 1)[0].lower()
+
+
+def _has_plain_chunks(path: Path) -> bool:
+    """Return whether no chunk of a PNG can turn it: Pillow would decode all pixels to see EXIF behind them."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
+                return False
+            while len(head := file.read(8)) == 8:
+                length, kind = struct.unpack(">I4s", head)
+                following = file.tell() + length + 4
+                if kind == b"eXIf" or (kind in TEXT_CHUNKS and _keyword(file.read(min(length, 80))) in EXIF_KEYWORDS):
+                    return False
+                file.seek(following)
+    except OSError:
+        return False
+    return True

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nucleate.data.dataset import CocoDataset, read_dataset
-from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, group_of, make_split
+from nucleate.data.splits import SplitItem, SplitLists, SplitPlan, make_split
 from nucleate.errors import ConfigError, DataError
 
 _USUAL_SEED = 19
@@ -75,15 +73,17 @@ def read_folds(folder: Path, name: str) -> tuple[FoldSplit, ...]:
     missing = sorted({each for fold in given.folds for each in fold} - {each.file_name for each in dataset.records})
     if missing:
         raise DataError(f"{len(missing)} images are not in the data set, first {missing[0]!r}", path=path)
-    return tuple(_split(folder, dataset, given, fold) for fold in range(len(given.folds)))
+    return tuple(_split(dataset, given, fold) for fold in range(len(given.folds)))
 
 
-def _split(folder: Path, dataset: CocoDataset, given: SplitLists, fold: int) -> FoldSplit:
+def _split(dataset: CocoDataset, given: SplitLists, fold: int) -> FoldSplit:
     if fold == given.fold:
         lists = given
     else:
-        items = _items(folder, dataset, given)
-        lists = make_split(items, SplitPlan(folds=len(given.folds), fold=fold, seed=_seed(given.name)))
+        items = _items(dataset, given)
+        stratified = given.name.startswith("stratified-")
+        plan = SplitPlan(folds=len(given.folds), fold=fold, seed=_seed(given.name), stratified=stratified)
+        lists = make_split(items, plan)
         if [set(each) for each in lists.folds] != [set(each) for each in given.folds]:
             lists = _drawn(items, given, fold)
     return FoldSplit(name=given.name, fold=fold, train=lists.train, val=lists.val, test=lists.test)
@@ -91,9 +91,9 @@ def _split(folder: Path, dataset: CocoDataset, given: SplitLists, fold: int) -> 
 
 def _drawn(items: list[SplitItem], given: SplitLists, fold: int) -> SplitLists:
     """Return the fold as it is given and a tenth of the rest, where the folds are not of this data set's own making."""
-    if "-by-" in given.name:
+    if "-by-" in given.name and not given.groups:
         raise ConfigError(
-            f"{given.name} keeps groups together that are not known here: prepare the data with --folds and --group"
+            f"{given.name} keeps groups together that are not known here: prepare the data with --folds and --group-by"
         )
     in_folds = {name for names in given.folds for name in names}
     tested = set(given.folds[fold])
@@ -104,32 +104,16 @@ def _drawn(items: list[SplitItem], given: SplitLists, fold: int) -> SplitLists:
     )
 
 
-def _items(folder: Path, dataset: CocoDataset, given: SplitLists) -> list[SplitItem]:
-    group = _group(folder) if "-by-" in given.name else None
+def _items(dataset: CocoDataset, given: SplitLists) -> list[SplitItem]:
+    groups = dict(given.groups)
     source_paths = {str(each["file_name"]): each.get("source_path") for each in dataset.coco()["images"]}
     items = []
     for record in dataset.records:
         key = str(source_paths.get(record.file_name) or record.file_name)
-        items.append(
-            SplitItem(
-                key=key,
-                file_name=record.file_name,
-                stratum=record.organ or record.source,
-                group=group_of(key, group=group, organ=record.organ, species=record.species),
-            )
-        )
+        group = groups.get(record.file_name, key)
+        stratum = record.organ or record.source
+        items.append(SplitItem(key=key, file_name=record.file_name, stratum=stratum, group=group))
     return items
-
-
-def _group(folder: Path) -> str | None:
-    """Return what `prepare --group` was given, None where nobody recorded it."""
-    try:
-        audit: Any = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    settings = audit.get("settings") if isinstance(audit, Mapping) else None
-    group = settings.get("group") if isinstance(settings, Mapping) else None
-    return group if isinstance(group, str) else None
 
 
 def _seed(name: str) -> int:

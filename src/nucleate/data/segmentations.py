@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core import Masks, Rle, decode_rles, encode_polygons, encode_rles, trace_outlines
+from nucleate.core import Masks, Outline, Rle, decode_rles, encode_polygons, encode_rles, trace_all_outlines
 
 MaskEncoding = Literal["auto", "polygon", "rle"]
 
@@ -42,13 +42,15 @@ def encode_segmentations(masks: Masks, encoding: MaskEncoding) -> list[Segmentat
     """
     fitted = masks.cropped()
     codes = encode_rles(fitted)
-    return [_encode(fitted, index, codes[index], encoding) for index in range(len(fitted))]
-
-
-def _encode(masks: Masks, index: int, code: Rle, encoding: MaskEncoding) -> Segmentation:
     if encoding == "rle":
-        return _rle(masks, index, code)
-    outlines = trace_outlines(masks, index)
+        return [_rle(fitted, index, code) for index, code in enumerate(codes)]
+    traced = trace_all_outlines(fitted)
+    return [_encode(fitted, index, codes[index], traced[index], encoding) for index in range(len(fitted))]
+
+
+def _encode(
+    masks: Masks, index: int, code: Rle, outlines: list[Outline], encoding: Literal["auto", "polygon"]
+) -> Segmentation:
     polygon = _polygon(masks, index, code, [outline.exterior_xy for outline in outlines])
     match encoding:
         case "auto":

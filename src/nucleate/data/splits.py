@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +41,7 @@ class SplitPlan:
         fold: the one for testing.
         seed: of numpy's RandomState.
         grouping: words for the name, "" without groups.
+        stratified: every fold has its share of every stratum.
     """
 
     share: float | None = None
@@ -49,6 +49,7 @@ class SplitPlan:
     fold: int = 0
     seed: int = 19
     grouping: str = ""
+    stratified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,8 @@ class SplitLists:
         train: file names.
         val: file names.
         test: file names.
+        grouping: what the images were grouped by, "" for nothing.
+        groups: (file name, group), where they were.
     """
 
     name: str
@@ -70,12 +73,16 @@ class SplitLists:
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...]
+    grouping: str = ""
+    groups: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain values that folds/NAME.json holds."""
+        grouped = {"grouping": self.grouping, "groups": dict(self.groups)} if self.grouping else {}
         return {
             "name": self.name,
             "fold": self.fold,
+            **grouped,
             "train": list(self.train),
             "val": list(self.val),
             "test": list(self.test),
@@ -96,11 +103,13 @@ class SplitLists:
                 raise DataError("a list of file names is needed", item=key)
             lists[key] = tuple(names)
         fold, name = value.get("fold"), value.get("name")
-        folds = value.get("folds")
+        folds, grouping, groups = value.get("folds"), value.get("grouping"), value.get("groups")
         return cls(
             name=name if isinstance(name, str) else "given",
             fold=fold if isinstance(fold, int) else None,
             folds=tuple(tuple(map(str, names)) for names in folds) if isinstance(folds, list) else (),
+            grouping=grouping if isinstance(grouping, str) else "",
+            groups=tuple((str(name), str(group)) for name, group in groups.items()) if isinstance(groups, dict) else (),
             **lists,
         )
 
@@ -117,11 +126,12 @@ def make_split(items: Sequence[SplitItem], plan: SplitPlan) -> SplitLists:
     ordered = sorted(items, key=lambda item: item.key)
     suffix = f"seed{plan.seed}" + (f"-by-{plan.grouping}" if plan.grouping else "")
     if plan.folds is not None:
-        folds = [_of_groups(ordered, groups) for groups in _group_folds(ordered, plan.folds, plan.seed)]
+        make = _stratified_folds if plan.stratified else _group_folds
+        folds = [_of_groups(ordered, groups) for groups in make(ordered, plan.folds, plan.seed)]
         tested = {item.key for item in folds[plan.fold]}
         rest = [item for item in ordered if item.key not in tested]
         return _lists(
-            f"kfold-{plan.folds}-{suffix}",
+            f"{'stratified-' if plan.stratified else ''}kfold-{plan.folds}-{suffix}",
             (_drawn(rest, VALIDATION_SHARE, plan.seed), folds[plan.fold], rest),
             fold=plan.fold,
             folds=folds,
@@ -143,8 +153,7 @@ def kfold_indices(count: int, folds: int, *, seed: int) -> list[NDArray[np.int64
     Raises:
         ConfigError: folds out of range.
     """
-    if not 2 <= folds <= count:
-        raise ConfigError(f"{folds} folds of {count} images or groups: give 2 to {count}")
+    _check_folds(folds, count)
     order = np.arange(count)
     np.random.RandomState(seed).shuffle(order)
     sizes = np.full(folds, count // folds)
@@ -152,29 +161,36 @@ def kfold_indices(count: int, folds: int, *, seed: int) -> list[NDArray[np.int64
     return [np.sort(part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 
-def group_of(key: str, *, group: str | None, organ: str | None, species: str | None) -> str:
-    """Return the group of an image.
+def _check_folds(folds: int, count: int) -> None:
+    if count < 2:
+        raise ConfigError(f"{folds} folds of {count} image or group: at least 2 are needed")
+    if not 2 <= folds <= count:
+        raise ConfigError(f"{folds} folds of {count} images or groups: give 2 to {count}")
 
-    Args:
-        key: its path in the source; the file name is what a pattern sees.
-        group: `organ`, `species`, a pattern (its first bracket, else its whole match, is the group), None for none.
-        organ: None when unknown.
-        species: None when unknown.
 
-    Raises:
-        DataError: the organ or species is unknown, or the pattern does not match.
+def _stratified_folds(items: Sequence[SplitItem], folds: int, seed: int) -> list[set[str]]:
+    """Return groups by fold: the largest first, each to the fold that has least of its strata, then fewest images.
+
+    Single images are spread to within one, of each stratum and of all.
     """
-    if group is None:
-        return key
-    if group in ("organ", "species"):
-        value = organ if group == "organ" else species
-        if value is None:
-            raise DataError(f"no {group} is known: --group {group} can't be used here", item=key)
-        return value
-    match = re.search(group, key.rsplit("/", 1)[-1])
-    if match is None:
-        raise DataError(f"--group {group!r} matches nothing in the file name", item=key)
-    return str(match.group(1) if match.re.groups else match.group(0))
+    names = sorted({item.group for item in items})
+    _check_folds(folds, len(names))
+    strata = sorted({item.stratum for item in items})
+    counts = {name: np.zeros(len(strata)) for name in names}
+    for item in items:
+        counts[item.group][strata.index(item.stratum)] += 1
+    shuffled = [names[index] for index in np.random.RandomState(seed).permutation(len(names))]
+    totals = sum(counts.values(), start=np.zeros(len(strata)))
+    held = np.zeros((folds, len(strata)))
+    chosen: list[set[str]] = [set() for _ in range(folds)]
+    # Stratum by stratum, so that what is left of each after full rounds goes to the smallest folds.
+    for name in sorted(shuffled, key=lambda each: (-float(counts[each].sum()), int(counts[each].argmax()))):
+        # By how much the folds' squared shares of the strata would rise; rounded, so that equal ones are equal.
+        rise = np.round((((held + counts[name]) ** 2 - held**2) / totals**2).sum(axis=1), 12)
+        fold = int(np.lexsort((held.sum(axis=1), rise))[0])
+        held[fold] += counts[name]
+        chosen[fold].add(name)
+    return chosen
 
 
 def _group_folds(items: Sequence[SplitItem], folds: int, seed: int) -> list[set[str]]:

@@ -10,7 +10,15 @@ import numpy as np
 import roifile
 from numpy.typing import NDArray
 
-from nucleate.core import Instances, Masks, label_map_from_masks, trace_outlines
+from nucleate.core import (
+    Instances,
+    Masks,
+    OverlapRule,
+    label_map_from_masks,
+    overlap_priority,
+    shared_px,
+    trace_outlines,
+)
 from nucleate.files import write_image, write_path, write_text
 
 Ring = NDArray[np.int64]
@@ -18,13 +26,22 @@ Ring = NDArray[np.int64]
 MOST_CORNER_PX = 32_767
 
 
-def write_labels(path: Path, instances: Instances) -> int:
-    """Write a TIFF of uint16 (uint32 over 65,535 nuclei) in which nucleus i has i + 1; the higher score owns a pixel.
+def write_labels(path: Path, instances: Instances, overlaps: OverlapRule = "score") -> int:
+    """Write a TIFF of uint16 (uint32 over 65,535 nuclei) in which nucleus i has i + 1.
+
+    Args:
+        path: the file.
+        instances: the nuclei.
+        overlaps: whose a pixel of several nuclei is.
 
     Returns:
         number of pixels that more than one nucleus holds.
+
+    Raises:
+        DataError: there are such, and the rule is to refuse them.
     """
-    numbers = label_map_from_masks(instances.masks, priority=instances.scores)
+    priority = overlap_priority(instances.masks, instances.scores, overlaps)
+    numbers = label_map_from_masks(instances.masks, priority=priority)
     kind: type[np.unsignedinteger[Any]] = np.uint16 if len(instances) <= np.iinfo(np.uint16).max else np.uint32
     write_image(path, numbers.astype(kind))
     return shared_px(instances.masks)
@@ -69,15 +86,6 @@ def bridged(rings: Sequence[Ring]) -> Ring:
     for ring in others:
         walked += [home, ring, ring[:1]]
     return np.concatenate([*walked, home]) if others else first
-
-
-def shared_px(masks: Masks) -> int:
-    """Return how many pixels lie in more than one mask."""
-    counts = np.zeros(masks.frame.shape, np.int32)
-    for index, bitmap in enumerate(masks):
-        x1, y1, x2, y2 = masks.windows_xyxy[index].tolist()
-        counts[y1:y2, x1:x2] += bitmap
-    return int(np.count_nonzero(counts > 1))
 
 
 def _rings(masks: Masks, index: int) -> list[Ring]:

@@ -6,14 +6,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 import yaml
 
-from nucleate.core import Instances
+from nucleate.core import Instances, OverlapRule, describe_overlap_rule
 from nucleate.data import CocoDataset
 from nucleate.data.staging import staged_folder, strangers_in
-from nucleate.errors import ResultsError
+from nucleate.errors import DataError, ResultsError
 from nucleate.export.annotation_files import write_binary_mask, write_labels, write_rois, write_yolo
 from nucleate.export.geojson import write_geojson
 from nucleate.files import write_json, write_path, write_text
@@ -21,6 +21,8 @@ from nucleate.files import write_json, write_path, write_text
 DatasetFormat = Literal["yolo", "labels", "binary-masks", "geojson", "rois", "stardist", "cellpose"]
 
 RECORD_NAME = "export.json"
+# Formats of one id a pixel.
+LABEL_FORMATS: frozenset[DatasetFormat] = frozenset({"labels", "stardist", "cellpose"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class DatasetExport:
         crowds: crowd regions, which no format but COCO has; they are left out.
         shared_px: pixels of several nuclei, of which the format keeps one owner or none; 0 where it keeps overlaps.
         classes_lost: whether several classes became one, as the format has none.
+        overlaps: whose the pixels of several nuclei are, in a format of one id a pixel; None in the others.
     """
 
     output: Path
@@ -44,6 +47,7 @@ class DatasetExport:
     crowds: int
     shared_px: int
     classes_lost: bool
+    overlaps: OverlapRule | None = None
 
     def summary(self) -> str:
         """Return a few lines for people."""
@@ -51,7 +55,7 @@ class DatasetExport:
         if self.crowds:
             lines.append(f"left out: {self.crowds:,} crowd regions")
         if self.shared_px:
-            owner = "no one's" if self.to == "binary-masks" else "the higher score's, then the earlier nucleus'"
+            owner = "no one's" if self.overlaps is None else describe_overlap_rule(self.overlaps)
             lines.append(f"lost: {self.shared_px:,} pixels of several nuclei are {owner}")
         if self.classes_lost:
             lines.append("lost: classes, which the format has none of")
@@ -64,7 +68,9 @@ class DatasetExport:
         return plain
 
 
-def write_dataset(dataset: CocoDataset, to: DatasetFormat, output: Path) -> DatasetExport:
+def write_dataset(
+    dataset: CocoDataset, to: DatasetFormat, output: Path, *, overlaps: OverlapRule = "score"
+) -> DatasetExport:
     """Write a data set's images and annotations as another program wants them, and `export.json` with what was lost.
 
     Layouts, NAME being an image's: `labels`: images/NAME.png, labels/NAME.tif; `stardist`: images/NAME.png,
@@ -72,7 +78,14 @@ def write_dataset(dataset: CocoDataset, to: DatasetFormat, output: Path) -> Data
     images/NAME.png, labels/NAME.txt, data.yaml; `geojson`: images/NAME.png, geojson/NAME.geojson; `rois`:
     images/NAME.png, rois/NAME.zip.
 
+    Args:
+        dataset: the data set.
+        to: the format.
+        output: the folder.
+        overlaps: whose a pixel of several nuclei is where the format has one id a pixel; the others ignore it.
+
     Raises:
+        DataError: nuclei overlap, and the rule is to refuse that.
         ResultsError: the output is not empty or can't be written, or an image is missing.
     """
     output = Path(output)
@@ -87,7 +100,10 @@ def write_dataset(dataset: CocoDataset, to: DatasetFormat, output: Path) -> Data
             crowds += int(annotations.is_crowd.sum())
             _copy_image(dataset, record.file_name, folder if to == "cellpose" else folder / "images")
             name = PurePosixPath(record.file_name)
-            shared_px += _write_annotations(folder, name, instances, to=to, class_names=dataset.class_names)
+            if to in LABEL_FORMATS:
+                shared_px += _write_label_image(folder, name, instances, to=to, overlaps=overlaps)
+            else:
+                shared_px += _write_annotations(folder, name, instances, to=to, class_names=dataset.class_names)
         if to == "yolo":
             description = {"path": ".", "train": "images", "val": "images", "names": list(dataset.class_names)}
             write_text(folder / "data.yaml", yaml.safe_dump(description, sort_keys=False, allow_unicode=True))
@@ -99,9 +115,22 @@ def write_dataset(dataset: CocoDataset, to: DatasetFormat, output: Path) -> Data
             crowds=crowds,
             shared_px=shared_px,
             classes_lost=len(dataset.class_names) > 1 and to not in ("yolo", "geojson", "rois"),
+            overlaps=overlaps if to in LABEL_FORMATS else None,
         )
         write_json(folder / RECORD_NAME, report.to_dict(), indent=1)
     return report
+
+
+def _write_label_image(
+    folder: Path, name: PurePosixPath, instances: Instances, *, to: DatasetFormat, overlaps: OverlapRule
+) -> int:
+    """Write one image's label image; returns the number of pixels of several nuclei."""
+    stem = name.with_suffix("").as_posix()
+    path = {"labels": f"labels/{stem}.tif", "stardist": f"masks/{stem}.tif"}.get(to, f"{stem}_masks.tif")
+    try:
+        return write_labels(folder / path, instances, overlaps)
+    except DataError as error:
+        raise DataError(error.message, path=name.as_posix()) from error
 
 
 def _write_annotations(
@@ -110,12 +139,6 @@ def _write_annotations(
     """Write one image's annotations; returns the pixels that the format can't give to all their nuclei."""
     stem = name.with_suffix("").as_posix()
     match to:
-        case "labels":
-            return write_labels(folder / "labels" / f"{stem}.tif", instances)
-        case "stardist":
-            return write_labels(folder / "masks" / f"{stem}.tif", instances)
-        case "cellpose":
-            return write_labels(folder / f"{stem}_masks.tif", instances)
         case "binary-masks":
             return write_binary_mask(folder / "masks" / f"{stem}.png", instances)
         case "yolo":
@@ -124,8 +147,6 @@ def _write_annotations(
             write_geojson(folder / "geojson" / f"{stem}.geojson", name.as_posix(), instances, class_names)
         case "rois":
             write_rois(folder / "rois" / f"{stem}.zip", instances, class_names)
-        case _:
-            assert_never(to)
     return 0
 
 

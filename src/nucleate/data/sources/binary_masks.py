@@ -22,10 +22,18 @@ from nucleate.files import read_label_map
 
 IMAGES_FOLDER, LABELS_FOLDER = "images", "labels"
 MASK_FOLDERS = ("masks", "mask", "masks_binary", "binary_masks", "mask binary")
+# TNBC as published (Naylor et al. 2018): Slide_01/01_1.png with GT_01/01_1.png, a folder a patient.
+SLIDE_PREFIX, TRUTH_PREFIX = "Slide_", "GT_"
 
 
 def binary_masks(path: Path) -> dict[Path, str]:
-    """Return the masks of a folder with `images` and one of `MASK_FOLDERS`; label images beside them go before."""
+    """Return the masks of a folder with `images` and one of `MASK_FOLDERS`; label images beside them go before.
+
+    Folders `Slide_NN` with `GT_NN` beside them are taken too.
+    """
+    found = _by_slide(path)
+    if found:
+        return found
     if not (path / IMAGES_FOLDER).is_dir() or (path / LABELS_FOLDER).is_dir():
         return {}
     images = {file.stem for file in image_files(path / IMAGES_FOLDER, deep=True)}
@@ -34,6 +42,14 @@ def binary_masks(path: Path) -> dict[Path, str]:
         if masks:
             return masks
     return {}
+
+
+def _by_slide(path: Path) -> dict[Path, str]:
+    if not path.is_dir():
+        return {}
+    slides = sorted(folder for folder in path.glob(f"{SLIDE_PREFIX}*") if folder.is_dir())
+    truths = [folder.with_name(TRUTH_PREFIX + folder.name.removeprefix(SLIDE_PREFIX)) for folder in slides]
+    return {mask: mask.stem for folder in truths for mask in image_files(folder, deep=False)}
 
 
 def mask_files(path: Path) -> dict[Path, str]:
@@ -64,7 +80,7 @@ def read_components(image: SourceImage, frame: Frame) -> SourceNuclei:
 
 BINARY_MASKS = PairedFormat(
     name="binary-masks",
-    looked_for="images + masks with one binary mask an image (binary-masks)",
+    looked_for="images + masks, or Slide_NN + GT_NN, with one binary mask an image (binary-masks)",
     annotation="mask",
     find=binary_masks,
     reader=read_components,

@@ -40,6 +40,7 @@ def write_slide_labels(path: Path, table: SlideTable) -> None:
     frame = table.info.frame
     frames = _levels(frame)
     about: dict[str, Any] = {"axes": "YX", "Name": f"{table.info.slide}, nuclei"}
+    about["Description"] = "Where nuclei overlap, the higher score owns the pixel, then the lower number."
     resolution: dict[str, Any] = {}
     if frame.mpp is not None:
         about |= {"PhysicalSizeX": frame.mpp, "PhysicalSizeXUnit": "µm"}

@@ -83,6 +83,11 @@ class StarConvexTask(Task[StarConvexBatch]):
             raise ConfigError(f"means nothing to recipe {recipe.name}; it reads {', '.join(_KEYS)}", item=foreign[0])
         train = read_split(request.data, self._config, "DATASETS.TRAIN", fold=request.fold)
         assert train is not None
+        if len(train.class_names) > 1:
+            raise ConfigError(
+                f"recipe {recipe.name} has no classes, the data set {len(train.class_names)}: prepare it without"
+                " --classes, or train mask-rcnn-cpu or mask-rcnn-dense, which learn them"
+            )
         self.train = train
         self.validation = read_split(request.data, self._config, "DATASETS.TEST", fold=request.fold)
         self.record_indices = training_records(train, self._config)
