@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def train(
         raise MissingExtraError("training", "train")
     from nucleate.models.devices import parse_device
     from nucleate.training import TrainingRequest, load_recipe, run_training
+    from nucleate.training.processes import launched_rank
     from nucleate.training.run_log import run_log
 
     loaded = load_recipe(recipe, overrides)
@@ -108,9 +110,14 @@ def train(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not sys.stderr.isatty(),
+        disable=launched_rank() > 0 or not sys.stderr.isatty(),
     )
-    with folder_lock(request.output), run_log(request.output, console=_Lines(console)), _saved_when_ended(), progress:
+    with ExitStack() as around:
+        if launched_rank() == 0:
+            around.enter_context(folder_lock(request.output))
+            around.enter_context(run_log(request.output, console=_Lines(console)))
+        around.enter_context(_saved_when_ended())
+        around.enter_context(progress)
         task = progress.add_task("training", loss=float("nan"), start=False)
 
         def on_start(first: int, last: int) -> None:
@@ -127,7 +134,7 @@ def train(
     return TrainReport(
         run_folder=request.output,
         iterations=result.iterations,
-        total_loss=result.final_losses["total_loss"],
+        total_loss=result.final_losses.get("total_loss", math.nan),
         scores=tuple(f"{name} {value:.2f}" for name, value in result.scores.items()),
         score_threshold=result.card.score_threshold,
     )

@@ -19,6 +19,7 @@ from nucleate.models.caffe2_names import detectron2_name, with_background_last
 from nucleate.models.restricted_pickle import read_array_pickle
 
 FINAL_NAME = "model_final.pth"
+BEST_NAME = "model_best.pth"
 LAST_NAME = "last_checkpoint"
 _BODY_PREFIX = "backbone.bottom_up."
 _CLASS_HEADS = ("roi_heads.box_predictor.", "roi_heads.mask_head.predictor.")
