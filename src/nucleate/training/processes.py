@@ -56,6 +56,10 @@ class Processes:
             return flags
         return tuple(bool(each) for each in self.largest(torch.tensor([float(flag) for flag in flags])).tolist())
 
+    def meet(self) -> None:
+        """Wait for all processes."""
+        self.total(torch.zeros(1))
+
     def of_first(self, number: int) -> int:
         """Return the number that the first process gives, whatever the others say."""
         if self.count == 1:

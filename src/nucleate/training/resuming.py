@@ -86,7 +86,7 @@ def take_up(
     if trainee.average is not None:
         processes.share(trainee.average.network.state_dict().values())
     # Nobody writes to the folder before all have read it.
-    processes.any_of(True)
+    processes.meet()
     return begun
 
 

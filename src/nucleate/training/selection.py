@@ -90,7 +90,8 @@ class Selection:
         self._without_better = 0
         self._counted: set[int] = set()
         for line in lines:
-            if metric in line:
+            # Others evaluate too, on other splits; what chose a threshold was the training's own evaluation.
+            if metric in line and THRESHOLD_KEY in line:
                 self._count(_score(metric, line))
 
     @property
@@ -145,5 +146,5 @@ def _score(metric: str, line: Mapping[str, float]) -> Score:
     return Score(
         iterations=int(line["iteration"]),
         value=float(line[metric]),
-        score_threshold=float(line.get(THRESHOLD_KEY, 0.5)),
+        score_threshold=float(line[THRESHOLD_KEY]),
     )
