@@ -80,6 +80,7 @@ def seeded_kills(count: int, seed: int) -> list[Kill]:
     return [(rng.choice(MOMENTS), iterations) for iterations in points]
 
 
+@pytest.mark.timeout(1800)
 def test_three_kills_leave_no_trace(tmp_path: Path) -> None:
     """Before the first checkpoint, while one is written, and in the last evaluation."""
     data = write_coco(tmp_path / "data", rle=True)

@@ -33,6 +33,7 @@ class TrainReport:
         total_loss: of the last iteration.
         scores: of the last evaluation on the validation split (percent), as "segm/AP50 61.20"; empty without one.
         score_threshold: stored with the model.
+        wrote: this process wrote the run folder; of several that train together the first one does.
     """
 
     run_folder: Path
@@ -40,9 +41,12 @@ class TrainReport:
     total_loss: float
     scores: tuple[str, ...]
     score_threshold: float
+    wrote: bool = True
 
     def summary(self) -> str:
-        """Return the report for people."""
+        """Return the report for people; one process of several speaks."""
+        if not self.wrote:
+            return ""
         lines = [f"{self.iterations} iterations, total_loss {self.total_loss:.3f}: {self.run_folder}"]
         if self.scores:
             lines.append(f"validation: {', '.join(self.scores)} (score threshold {self.score_threshold:.2f})")
@@ -137,6 +141,7 @@ def train(
         total_loss=result.final_losses.get("total_loss", math.nan),
         scores=tuple(f"{name} {value:.2f}" for name, value in result.scores.items()),
         score_threshold=result.card.score_threshold,
+        wrote=launched_rank() == 0,
     )
 
 

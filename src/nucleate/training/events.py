@@ -178,11 +178,13 @@ def append_evaluation(run_folder: Path, scores: Mapping[str, float], iteration: 
 
 
 def read_metrics(run_folder: Path) -> list[dict[str, float]]:
-    """Return the lines of metrics.json; empty where there is none."""
+    """Return the lines of metrics.json; empty where there is none. A last line that a kill cut short is left out."""
     path = run_folder / METRICS_NAME
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    return [json.loads(line) for line in whole.splitlines() if line.strip()]
 
 
 def _append_line(path: Path, line: Mapping[str, float]) -> None:

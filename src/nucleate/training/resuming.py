@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,7 +66,10 @@ def with_seed(request: TrainingRequest) -> TrainingRequest:
 
 
 def take_up(
-    task: Task[Batch], trainee: Trainee[Batch], request: TrainingRequest, selection: Selection | None
+    task: Task[Batch],
+    trainee: Trainee[Batch],
+    request: TrainingRequest,
+    selection_after: Callable[[int], Selection | None],
 ) -> Beginning:
     """Fill the trainee's weights, in all processes alike, and return where the training stands.
 
@@ -74,13 +77,13 @@ def take_up(
         task: what is trained.
         trainee: newly built.
         request: what was asked for.
-        selection: what metrics.json tells of the best checkpoint so far.
+        selection_after: what metrics.json tells of the best checkpoint after a number of iterations.
 
     Raises:
         CheckpointError: damaged, or it doesn't fit.
         TrainingError: nothing is left to do, or the start weights are not known any more.
     """
-    begun = _filled(task, trainee, request, selection)
+    begun = _filled(task, trainee, request, selection_after)
     processes = request.processes
     processes.share(trainee.network.state_dict().values())
     if trainee.average is not None:
@@ -91,7 +94,10 @@ def take_up(
 
 
 def _filled(
-    task: Task[Batch], trainee: Trainee[Batch], request: TrainingRequest, selection: Selection | None
+    task: Task[Batch],
+    trainee: Trainee[Batch],
+    request: TrainingRequest,
+    selection_after: Callable[[int], Selection | None],
 ) -> Beginning:
     folder, course = request.output, task.course
     if not request.resume:
@@ -108,6 +114,7 @@ def _filled(
     state = read_state(path)
     done = state.iteration + 1
     trainee.load(state)
+    selection = selection_after(done)
     ended = done >= course.iterations or (selection is not None and selection.exhausted)
     if ended and request.processes.is_first:
         _check_unfinished(task, folder, done, before, selection)

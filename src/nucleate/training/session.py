@@ -101,14 +101,15 @@ class _Session(Generic[Batch]):
         task, course, folder, processes = self._task, self._task.course, self._request.output, self._request.processes
         torch.manual_seed(course.seed)
         trainee = task.build()
-        begun = take_up(task, trainee, self._request, self._selection())
+        begun = take_up(task, trainee, self._request, self._selection)
         if begun.ended:
             course = replace(course, iterations=begun.iteration)
         stretch = Stretch(folder=folder, first_iteration=begun.iteration, course=course, processes=processes)
         on_start(begun.iteration, course.iterations)
         if not processes.is_first:
-            run_loop(trainee, task.batches(begun.iteration), stretch, NoEvents(), LoopHooks(on_iteration=on_iteration))
-            return TrainingResult(card=self._card(begun.origin), iterations=0, final_losses={}, scores={})
+            hooks = LoopHooks(on_iteration=on_iteration)
+            done = run_loop(trainee, task.batches(begun.iteration), stretch, NoEvents(), hooks)
+            return TrainingResult(card=self._card(begun.origin), iterations=done, final_losses={}, scores={})
         card = self._write_start(begun.origin)
         stopped_early = begun.ended and begun.iteration < task.course.iterations
         with EventLog(
@@ -119,7 +120,7 @@ class _Session(Generic[Batch]):
             evaluations_kept=int(stopped_early) if begun.ended else None,
         ) as events:
             events.put_picture("augmented", begun.iteration, self._write_samples())
-            selection = self._selection()
+            selection = self._selection(begun.iteration)
             evaluate = None
             if task.validation is not None:
                 evaluate = self._evaluation_hook(trainee, task.validation, events, selection)
@@ -136,11 +137,13 @@ class _Session(Generic[Batch]):
         card.write(folder)
         return TrainingResult(card=card, iterations=done, final_losses=losses, scores=self._scores)
 
-    def _selection(self) -> Selection | None:
+    def _selection(self, iterations: int) -> Selection | None:
+        """Return what was best after so many iterations, whatever a part that was cut off did later."""
         if self._metric is None:
             return None
         folder = self._request.output
-        return Selection(folder, self._metric, self._request.recipe.settings.patience, read_metrics(folder))
+        lines = [line for line in read_metrics(folder) if line["iteration"] <= iterations]
+        return Selection(folder, self._metric, self._request.recipe.settings.patience, lines)
 
     def _write_start(self, origin: str) -> RunCard:
         task, folder = self._task, self._request.output
