@@ -23,7 +23,7 @@ def train_in_processes(
     data: Path, output: Path, overrides: Sequence[str], *, recipe: str, kill: Kill | None = None, resume: bool = False
 ) -> None:
     """Train in a process; with a kill it must end by it, else it must end well."""
-    order = {"data": str(data), "output": str(output), "overrides": list(overrides), "recipe": recipe}
+    order: dict[str, Any] = {"data": str(data), "output": str(output), "overrides": list(overrides), "recipe": recipe}
     order |= {"kill": kill, "resume": resume}
     done = subprocess.run(
         [sys.executable, "-m", "tests.training.kills", json.dumps(order)],
@@ -43,7 +43,7 @@ def _kill() -> None:
 
 def _kill_at(moment: str, iterations: int) -> None:
     """Let this process die at the first such moment when so many iterations, or more, are done."""
-    import nucleate.training.loop as loop
+    from nucleate.training import loop, run_folder
     from nucleate.training.events import EventLog
 
     if moment == "after a step":
@@ -56,7 +56,7 @@ def _kill_at(moment: str, iterations: int) -> None:
 
         EventLog.put = put_and_die  # type: ignore[method-assign]
     elif moment == "while a checkpoint is written":
-        save, write = loop.save_checkpoint, torch.save
+        save, write = run_folder.save_checkpoint, torch.save
 
         def write_half(content: Any, path: Path) -> None:
             write(content, path)
@@ -68,7 +68,7 @@ def _kill_at(moment: str, iterations: int) -> None:
                 torch.save = write_half  # type: ignore[assignment]
             save(folder, name, state)
 
-        loop.save_checkpoint = save_and_die
+        setattr(loop, "save_checkpoint", save_and_die)  # noqa: B010
     else:
         put_evaluation = EventLog.put_evaluation
 

@@ -41,9 +41,9 @@ def test_the_best_weights_are_kept_and_told(tmp_path: Path) -> None:
 
 def test_a_resumed_training_knows_what_was_best_and_for_how_long(tmp_path: Path) -> None:
     selection = Selection(tmp_path, "PQ", 2, [{"iteration": 19, "total_loss": 1.0}, line(10, 50.0), line(20, 40.0)])
-    assert not selection.exhausted
+    before = selection.exhausted
     take(selection, 30, 49.0)
-    assert selection.exhausted
+    assert (before, selection.exhausted) == (False, True)
     assert not (tmp_path / "model_best.pth").exists()
 
 

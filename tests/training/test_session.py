@@ -124,6 +124,7 @@ def test_a_run_leaves_the_files_of_detectron2_and_ours(finished: Path) -> None:
         "metrics.json",
         "model_0000001.pth",
         "model_final.pth",
+        "model_best.pth",
         "last_checkpoint",
         "inference/coco_instances_results.json",
         "nucleate.yaml",
