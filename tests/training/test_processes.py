@@ -13,17 +13,24 @@ import torch
 
 from nucleate.errors import ConfigError, TrainingError
 from nucleate.models.run_card import RunCard
-from nucleate.training.events import read_metrics
 from nucleate.training.processes import ALONE, Processes, joined_processes, launched_rank
+from nucleate.training.run_folder import TrainingState, read_state
 from nucleate.training.sampling import Slot
 from nucleate.training.sharing import check_divisible, shared_slots
 from tests.training.star_convex.test_star_convex_session import SMALL
 from tests.training.test_session import OURS, run, write_coco
 
 ROOT = Path(__file__).resolve().parents[2]
-LIVELY = ("SOLVER.IMS_PER_BATCH=4", "SOLVER.WARMUP_ITERS=0", "SOLVER.CHECKPOINT_PERIOD=2")
-BOXES = (*OURS, *LIVELY, "SOLVER.BASE_LR=0.01", "accumulate=2")
-STARS = (*SMALL, *LIVELY, "SOLVER.BASE_LR=0.0005", "start=none", "TEST.EVAL_PERIOD=0")
+LIVELY = ("SOLVER.IMS_PER_BATCH=4", "SOLVER.WARMUP_ITERS=0", "SOLVER.CHECKPOINT_PERIOD=1", "DATASETS.TEST=()")
+# An untrained network's proposals tie, and float noise would decide which are kept: here all are.
+EVERY_PROPOSAL = (
+    "MODEL.RPN.NMS_THRESH=1.0",
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN=2000",
+    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE=2048",
+    "MODEL.ROI_HEADS.POSITIVE_FRACTION=1.0",
+)
+BOXES = (*OURS, *LIVELY, *EVERY_PROPOSAL, "SOLVER.BASE_LR=0.01", "accumulate=2")
+STARS = (*SMALL, *LIVELY, "SOLVER.BASE_LR=0.0005")
 
 
 def run_in_two(data: Path, output: Path, *overrides: str, recipe: str) -> subprocess.CompletedProcess[str]:
@@ -38,49 +45,55 @@ def run_in_two(data: Path, output: Path, *overrides: str, recipe: str) -> subpro
     )
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    content = torch.load(folder / "model_final.pth", weights_only=True)
-    return {name: each.double() for name, each in content["trainer"].get("stepped", content["model"]).items()}
+def state(folder: Path, name: str) -> TrainingState:
+    return read_state(folder / name)
 
 
-def assert_equal_to_float_noise(
-    data: Path, folder: Path, overrides: Sequence[str], *, recipe: str, most: float
-) -> None:
-    run(data, folder / "one", overrides, recipe=recipe, iterations=3)
-    done = run_in_two(data, folder / "two", *overrides, "SOLVER.MAX_ITER=3", recipe=recipe)
+def gradients(folder: Path) -> torch.Tensor:
+    """Return what the optimiser remembers of the first step: its gradients, clipped."""
+    optimizer = state(folder, "model_0000000.pth").optimizer
+    assert optimizer is not None
+    (name,) = {"momentum_buffer", "exp_avg"} & set(optimizer["state"][0])
+    return torch.cat([each[name].double().flatten() for each in optimizer["state"].values()])
+
+
+def assert_equal_to_float_noise(data: Path, folder: Path, overrides: Sequence[str], recipe: str) -> None:
+    """Compare the gradients of the first step and the losses of three, each of which depends on the steps before."""
+    one, two = folder / "one", folder / "two"
+    run(data, one, overrides, recipe=recipe, iterations=3)
+    done = run_in_two(data, two, *overrides, "SOLVER.MAX_ITER=3", recipe=recipe)
     assert done.returncode == 0, done.stderr[-3000:]
-    one, two = weights(folder / "one"), weights(folder / "two")
-    assert set(one) == set(two)
-    start = torch.load(folder / "one" / "model_0000001.pth", weights_only=True)
-    before = {name: each.double() for name, each in start["trainer"].get("stepped", start["model"]).items()}
-    apart = torch.cat([(one[name] - two[name]).flatten() for name in one]).norm()
-    moved = torch.cat([(one[name] - before[name]).flatten() for name in one]).norm()
-    # The last step alone moved the weights by many times what tells the two apart.
-    assert moved > 0
-    assert float(apart) < most * float(moved), (float(apart), float(moved))
-    for first, second in zip(read_metrics(folder / "one"), read_metrics(folder / "two"), strict=True):
-        for name in first:
-            if "loss" in name:
-                assert second[name] == pytest.approx(first[name], rel=1e-4, abs=1e-6), name
-    # One process wrote: one log of events, one checkpoint a time.
-    names = [
-        {path.name for path in (folder / each).rglob("*") if "tfevents" not in path.name} for each in ("one", "two")
-    ]
+    first, second = gradients(one), gradients(two)
+    assert float((first - second).norm()) < 1e-4 * float(first.norm())
+    windows = [state(each, "model_final.pth").windows for each in (one, two)]
+    assert windows[0] is not None
+    assert windows[1] is not None
+    losses = [name for name in windows[0] if "loss" in name]
+    assert len(losses) > 4
+    for name in losses:
+        assert windows[1][name] == pytest.approx(windows[0][name], rel=1e-3, abs=1e-5), name
+    # One process wrote: one log of events, each checkpoint once.
+    names = [{path.name for path in each.rglob("*") if "tfevents" not in path.name} for each in (one, two)]
     assert names[1] - {"log.txt", ".nucleate.lock"} == names[0]
-    assert len(list((folder / "two").glob("events.out.tfevents.*"))) == 1
-    assert RunCard.read(folder / "two").iterations == 3
+    assert len(list(two.glob("events.out.tfevents.*"))) == 1
+    assert RunCard.read(two).iterations == 3
+    assert done.stdout.count("next: nucleate evaluate") == 1
 
 
 @pytest.mark.timeout(1800)
 def test_two_processes_train_a_mask_rcnn_as_one(tmp_path: Path) -> None:
     data = write_coco(tmp_path / "data", rle=True)
-    assert_equal_to_float_noise(data, tmp_path, BOXES, recipe="mask-rcnn-cpu", most=1e-3)
+    assert_equal_to_float_noise(data, tmp_path, BOXES, "mask-rcnn-cpu")
+    weights = [state(tmp_path / each, "model_final.pth").model for each in ("one", "two")]
+    for name, tensor in weights[0].items():
+        assert torch.allclose(weights[1][name], tensor, rtol=1e-3, atol=1e-5), name
 
 
 @pytest.mark.timeout(1800)
 def test_two_processes_train_a_star_convex_network_as_one(tmp_path: Path) -> None:
     data = write_coco(tmp_path / "data", rle=True)
-    assert_equal_to_float_noise(data, tmp_path, STARS, recipe="star-convex", most=2e-2)
+    # No comparison of weights: where a gradient is float noise alone, AdamW makes a whole step of it.
+    assert_equal_to_float_noise(data, tmp_path, STARS, "star-convex")
 
 
 def test_a_batch_that_cannot_be_divided_is_refused() -> None:
