@@ -29,7 +29,9 @@ EVERY_PROPOSAL = (
     "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE=2048",
     "MODEL.ROI_HEADS.POSITIVE_FRACTION=1.0",
 )
-BOXES = (*OURS, *LIVELY, *EVERY_PROPOSAL, "SOLVER.BASE_LR=0.01", "accumulate=2")
+# The recipe's own encoder: in a tiny one of random weights a single ReLU that noise turns on moves every gradient.
+PRETRAINED = tuple(each for each in OURS if not any(word in each for word in ("start", "BACKBONE.NAME", "RESNETS")))
+BOXES = (*PRETRAINED, *LIVELY, *EVERY_PROPOSAL, "SOLVER.BASE_LR=0.001", "accumulate=2")
 STARS = (*SMALL, *LIVELY, "SOLVER.BASE_LR=0.0005")
 
 
@@ -49,12 +51,12 @@ def state(folder: Path, name: str) -> TrainingState:
     return read_state(folder / name)
 
 
-def gradients(folder: Path) -> torch.Tensor:
-    """Return what the optimiser remembers of the first step: its gradients, clipped."""
+def gradients(folder: Path) -> list[torch.Tensor]:
+    """Return what the optimiser remembers of the first step: the gradients of each parameter, clipped."""
     optimizer = state(folder, "model_0000000.pth").optimizer
     assert optimizer is not None
     (name,) = {"momentum_buffer", "exp_avg"} & set(optimizer["state"][0])
-    return torch.cat([each[name].double().flatten() for each in optimizer["state"].values()])
+    return [each[name].double() for each in optimizer["state"].values()]
 
 
 def assert_equal_to_float_noise(data: Path, folder: Path, overrides: Sequence[str], recipe: str) -> None:
@@ -64,13 +66,15 @@ def assert_equal_to_float_noise(data: Path, folder: Path, overrides: Sequence[st
     done = run_in_two(data, two, *overrides, "SOLVER.MAX_ITER=3", recipe=recipe)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = gradients(one), gradients(two)
-    assert float((first - second).norm()) < 1e-4 * float(first.norm())
+    apart = torch.cat([(a - b).flatten() for a, b in zip(first, second, strict=True)]).norm()
+    assert float(apart) < 1e-3 * float(torch.cat([each.flatten() for each in first]).norm())
     windows = [state(each, "model_final.pth").windows for each in (one, two)]
     assert windows[0] is not None
     assert windows[1] is not None
     losses = [name for name in windows[0] if "loss" in name]
     assert len(losses) > 4
     for name in losses:
+        assert windows[1][name][0] == pytest.approx(windows[0][name][0], rel=1e-5, abs=1e-7), name
         assert windows[1][name] == pytest.approx(windows[0][name], rel=1e-3, abs=1e-5), name
     # One process wrote: one log of events, each checkpoint once.
     names = [{path.name for path in each.rglob("*") if "tfevents" not in path.name} for each in (one, two)]
@@ -84,9 +88,11 @@ def assert_equal_to_float_noise(data: Path, folder: Path, overrides: Sequence[st
 def test_two_processes_train_a_mask_rcnn_as_one(tmp_path: Path) -> None:
     data = write_coco(tmp_path / "data", rle=True)
     assert_equal_to_float_noise(data, tmp_path, BOXES, "mask-rcnn-cpu")
-    weights = [state(tmp_path / each, "model_final.pth").model for each in ("one", "two")]
-    for name, tensor in weights[0].items():
-        assert torch.allclose(weights[1][name], tensor, rtol=1e-3, atol=1e-5), name
+    one, two = (state(tmp_path / each, "model_final.pth").model for each in ("one", "two"))
+    apart = torch.cat([(one[name] - two[name]).flatten() for name in one]).norm()
+    start = state(tmp_path / "one", "model_0000000.pth").model
+    moved = torch.cat([(one[name] - start[name]).flatten() for name in one]).norm()
+    assert float(apart) < 0.01 * float(moved), (float(apart), float(moved))
 
 
 @pytest.mark.timeout(1800)
