@@ -67,7 +67,8 @@ def train(
 
     Recipes: star-convex (a CPU, hours), mask-rcnn-cpu (a CPU, an hour or two), mask-rcnn-dense (a GPU, crowded
     fields), mask-rcnn-detectron2 (a GPU, the original's numbers). Ctrl-C saves, and so does the signal by which a
-    scheduler ends a job; --resume goes on.
+    scheduler ends a job; --resume goes on. `torchrun --nproc-per-node N -m nucleate train ...` shares each step among N
+    processes.
 
     Args:
         data: A folder that `nucleate prepare` made, or one COCO JSON file.

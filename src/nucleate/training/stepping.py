@@ -87,7 +87,8 @@ class Stepper(Generic[Batch]):
         if bad_loss:
             raise DivergenceError("the loss of another process", [])
         if bad_gradients:
-            raise DivergenceError("gradients are not finite", parts)
+            # They were added up: every process has them, one keeps its part of the batch.
+            raise DivergenceError("gradients are not finite", parts if self._processes.is_first else [])
         self._update()
         # As Detectron2 stores it: the rate of the next iteration.
         trainee.set_rate(iteration + 1)
