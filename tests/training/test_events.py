@@ -73,3 +73,49 @@ def test_every_line_is_json(tmp_path: Path) -> None:
     run(tmp_path, range(45), last=45)
     for line in (tmp_path / "metrics.json").read_text().splitlines():
         json.loads(line)
+
+
+def test_a_resumed_log_takes_the_medians_up_where_they_were(tmp_path: Path) -> None:
+    run(tmp_path / "whole", range(25), last=25)
+    with EventLog(tmp_path / "parts", first_iteration=0, last_iteration=40) as events:
+        for iteration in range(10):
+            events.put(iteration, {"total_loss": float(iteration)}, seconds=0.25)
+        windows = events.windows()
+    with EventLog(tmp_path / "parts", first_iteration=10, last_iteration=40, windows=windows) as events:
+        assert events.latest()["total_loss"] == 9.0
+        for iteration in range(10, 20):
+            events.put(iteration, {"total_loss": float(iteration)}, seconds=0.25)
+    assert (
+        read_metrics(tmp_path / "parts")[-1]["total_loss"] == read_metrics(tmp_path / "whole")[0]["total_loss"] == 9.5
+    )
+
+
+def test_tensorboard_keeps_the_evaluation_at_the_start_of_a_resumed_log(tmp_path: Path) -> None:
+    """The purge of what is run again took it along."""
+    with EventLog(tmp_path, first_iteration=0, last_iteration=60) as events:
+        for iteration in range(30):
+            events.put(iteration, {"total_loss": 1.0}, seconds=0.25)
+            if iteration + 1 in (20, 25):
+                events.put_evaluation(iteration + 1, {"segm/AP": 1.0})
+    with EventLog(tmp_path, first_iteration=20, last_iteration=60) as events:
+        assert not events.lacks_evaluation(20)
+        assert events.lacks_evaluation(25)
+    board = EventAccumulator(str(tmp_path))
+    board.Reload()
+    assert [event.step for event in board.Scalars("segm/AP")] == [20]
+    assert [event.step for event in board.Scalars("total_loss")] == [19]
+
+
+def test_an_evaluation_that_is_made_again_is_cut(tmp_path: Path) -> None:
+    for score in (1.0, 2.0):
+        append_evaluation(tmp_path, {"segm/AP": score}, 20)
+    for kept, scores in ((None, [1.0, 2.0]), (1, [1.0]), (0, [])):
+        with EventLog(tmp_path, first_iteration=20, last_iteration=60, evaluations_kept=kept):
+            assert [line["segm/AP"] for line in read_metrics(tmp_path)] == scores
+
+
+def test_a_last_line_that_was_cut_short_is_not_read(tmp_path: Path) -> None:
+    append_evaluation(tmp_path, {"segm/AP": 1.0}, 20)
+    with (tmp_path / "metrics.json").open("a") as file:
+        file.write('{"total_lo')
+    assert [line["iteration"] for line in read_metrics(tmp_path)] == [20]

@@ -125,6 +125,7 @@ def test_a_run_leaves_the_files_of_detectron2_and_ours(finished: Path) -> None:
         "metrics.json",
         "model_0000001.pth",
         "model_final.pth",
+        "model_best.pth",
         "last_checkpoint",
         "inference/coco_instances_results.json",
         "nucleate.yaml",
@@ -226,8 +227,7 @@ def test_a_run_killed_before_its_last_evaluation_does_that_alone(data: Path, tmp
     run(data, whole, iterations=2)
     card = RunCard.read(whole)
     final = (whole / "model_final.pth").read_bytes()
-    settings = {name: value for name, value in card.settings.items() if name != "finished_iterations"}
-    replace(card, settings=settings, score_threshold=0.5, score_threshold_from="the recipe's setting").write(whole)
+    replace(card, iterations=None, score_threshold=0.5, score_threshold_from="the recipe's setting").write(whole)
     result = run(data, whole, iterations=2, resume=True)
     assert result.card.score_threshold_from == card.score_threshold_from
     assert result.final_losses["total_loss"] > 0

@@ -45,6 +45,23 @@ def model_folder(model: str | Path) -> Path:
     raise ConfigError(f"{model}: neither a run folder nor a model; models: {', '.join(SHIPPED_MODELS)}")
 
 
+def checkpoint_file(model: str | Path) -> Path | None:
+    """Return the checkpoint of a run folder that is named instead of the folder; None where none is."""
+    path = Path(model)
+    return path if path.suffix == ".pth" and path.is_file() else None
+
+
+def _best_card(card: RunCard) -> RunCard:
+    best = card.best
+    return replace(
+        card,
+        name=f"{card.name} (best)",
+        score_threshold=float(best["score_threshold"]),
+        score_threshold_from=f"best mean PQ after {best['iterations']} iterations, on the validation images",
+        iterations=int(best["iterations"]),
+    )
+
+
 def load_model(
     model: str | Path = DEFAULT_MODEL,
     device: str | None = None,
@@ -55,7 +72,8 @@ def load_model(
     """Load a model by name or run folder.
 
     Args:
-        model: a name in `SHIPPED_MODELS`, or a folder with config.yaml and weights (ours or Detectron2's).
+        model: a name in `SHIPPED_MODELS`, a folder with config.yaml and weights (ours or Detectron2's), or one of its
+            checkpoints, `RUN/model_best.pth`.
         device: "cpu", "cuda", "mps"; None takes the best there is.
         engine: precision, threads and streams of a network that runs without torch.
         accurate: average a star-convex network over flips and turns of each image, at eight times the cost.
@@ -65,14 +83,17 @@ def load_model(
         CheckpointError: the folder is incomplete or damaged.
         MissingExtraError: the engine's libraries are not installed.
     """
-    folder = model_folder(model)
+    weights = checkpoint_file(model)
+    folder = model_folder(model) if weights is None else weights.parent
     card = RunCard.read(folder)
+    if weights is not None and weights.name == card.best.get("file"):
+        card = _best_card(card)
     if card.network == "star-convex":
         from nucleate.models.star_convex.loading import load_star_convex
         from nucleate.models.star_convex.segmenter import TILE_PX
 
         card = replace(card, tile_px=card.tile_px or TILE_PX)
-        outlines = load_star_convex(folder, card, device, engine, accurate=accurate)
+        outlines = load_star_convex(folder, card, device, engine, accurate=accurate, weights=weights)
         return LoadedModel(segmenter=outlines, card=card, folder=folder)
     if accurate:
         raise ConfigError("only star-convex networks are averaged over flips and turns", item=card.name)
@@ -84,7 +105,7 @@ def load_model(
 
     has_card = (folder / CARD_NAME).is_file()
     segmenter = MaskRCNNSegmenter.load(
-        folder,
+        weights or folder,
         parse_device(device),
         class_names=card.class_names if has_card else None,
         settings=PredictionSettings(channels_last=bool(card.settings.get("channels_last", False))),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class TrainReport:
         total_loss: of the last iteration.
         scores: of the last evaluation on the validation split (percent), as "segm/AP50 61.20"; empty without one.
         score_threshold: stored with the model.
+        wrote: this process wrote the run folder; of several that train together the first one does.
     """
 
     run_folder: Path
@@ -41,9 +43,12 @@ class TrainReport:
     total_loss: float
     scores: tuple[str, ...]
     score_threshold: float
+    wrote: bool = True
 
     def summary(self) -> str:
-        """Return the report for people."""
+        """Return the report for people; one process of several speaks."""
+        if not self.wrote:
+            return ""
         lines = [f"{self.iterations} iterations, total_loss {self.total_loss:.3f}: {self.run_folder}"]
         if self.scores:
             lines.append(f"validation: {', '.join(self.scores)} (score threshold {self.score_threshold:.2f})")
@@ -64,7 +69,8 @@ def train(
 
     Recipes: star-convex (a CPU, hours), mask-rcnn-cpu (a CPU, an hour or two), mask-rcnn-dense (a GPU, crowded
     fields), mask-rcnn-detectron2 (a GPU, the original's numbers). Ctrl-C saves, and so does the signal by which a
-    scheduler ends a job; --resume goes on.
+    scheduler ends a job; --resume goes on. `torchrun --nproc-per-node N -m nucleate train ...` shares each step among N
+    processes.
 
     Args:
         data: A folder that `nucleate prepare` made, or one COCO JSON file.
@@ -107,6 +113,7 @@ def train_once(
     """Train on a data set's splits, or on one fold, with log and progress bar; see `train`."""
     from nucleate.models.devices import parse_device
     from nucleate.training import TrainingRequest, run_training
+    from nucleate.training.processes import launched_rank
     from nucleate.training.run_log import run_log
 
     request = TrainingRequest(
@@ -127,9 +134,14 @@ def train_once(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not sys.stderr.isatty(),
+        disable=launched_rank() > 0 or not sys.stderr.isatty(),
     )
-    with folder_lock(request.output), run_log(request.output, console=_Lines(console)), _saved_when_ended(), progress:
+    with ExitStack() as around:
+        if launched_rank() == 0:
+            around.enter_context(folder_lock(request.output))
+            around.enter_context(run_log(request.output, console=_Lines(console)))
+        around.enter_context(_saved_when_ended())
+        around.enter_context(progress)
         task = progress.add_task("training", loss=float("nan"), start=False)
 
         def on_start(first: int, last: int) -> None:
@@ -145,9 +157,10 @@ def train_once(
     return TrainReport(
         run_folder=request.output,
         iterations=result.iterations,
-        total_loss=result.final_losses["total_loss"],
+        total_loss=result.final_losses.get("total_loss", math.nan),
         scores=tuple(f"{name} {value:.2f}" for name, value in result.scores.items()),
         score_threshold=result.card.score_threshold,
+        wrote=launched_rank() == 0,
     )
 
 

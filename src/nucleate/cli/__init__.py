@@ -86,8 +86,8 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         errors.print("nucleate: interrupted; what was finished is kept", markup=False)
         return INTERRUPTED
-    if hasattr(result, "summary"):
-        sys.stdout.write(result.summary().rstrip("\n") + "\n")
+    if hasattr(result, "summary") and (text := result.summary().rstrip("\n")):
+        sys.stdout.write(text + "\n")
     failures = getattr(result, "failures", ())
     for failure in failures:
         errors.print(f"nucleate: {failure}", markup=False)

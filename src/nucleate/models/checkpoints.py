@@ -20,6 +20,7 @@ from nucleate.models.restricted_pickle import read_array_pickle
 from nucleate.models.torchvision_names import is_torchvision, with_detectron2_names
 
 FINAL_NAME = "model_final.pth"
+BEST_NAME = "model_best.pth"
 LAST_NAME = "last_checkpoint"
 _BODY_PREFIX = "backbone.bottom_up."
 _CLASS_HEADS = ("roi_heads.box_predictor.", "roi_heads.mask_head.predictor.")

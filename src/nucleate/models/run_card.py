@@ -67,6 +67,8 @@ class RunCard:
         licence: of the weights; "" where the owner of the run has not said.
         commercial_use: whether the licence allows it.
         learned_from: data and start weights with their licences, for people.
+        iterations: that the finished run's weights have seen; None while it is trained, or unknown.
+        best: what `model_best.pth` is: its file, metric, score, iterations and score threshold; empty without one.
         settings: the training settings in full.
         versions: of this package, Python and what computes.
     """
@@ -90,6 +92,8 @@ class RunCard:
     licence: str = ""
     commercial_use: bool = False
     learned_from: str = ""
+    iterations: int | None = None
+    best: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 

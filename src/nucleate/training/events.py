@@ -7,20 +7,51 @@ import json
 import logging
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
 _log = logging.getLogger(__name__)
 METRICS_NAME = "metrics.json"
+PERIOD = 20
 PQ_NAME = "PQ"
 """Of the validation split, beside Detectron2's names; lines of other evaluations have none."""
-PERIOD = 20
 # Values of the moment; everything else is written as the median of the last PERIOD iterations.
 _UNSMOOTHED = ("lr", "eta_seconds")
+
+
+class Events(Protocol):
+    """Takes what happens in a training."""
+
+    def put(self, iteration: int, scalars: Mapping[str, float], *, seconds: float) -> None:
+        """Take one iteration's scalars."""
+        ...
+
+    def lacks_evaluation(self, iterations: int) -> bool:
+        """Return whether nothing is known of an evaluation after so many iterations."""
+        ...
+
+    def windows(self) -> Mapping[str, Sequence[float]]:
+        """Return the last values of every scalar, which a resumed training goes on with."""
+        ...
+
+
+class NoEvents:
+    """Takes nothing: of several processes one alone writes."""
+
+    def put(self, iteration: int, scalars: Mapping[str, float], *, seconds: float) -> None:
+        """Leave them."""
+
+    def lacks_evaluation(self, iterations: int) -> bool:  # noqa: ARG002
+        """Return False: the process that writes knows."""
+        return False
+
+    def windows(self) -> Mapping[str, Sequence[float]]:
+        """Return none."""
+        return {}
 
 
 class EventLog:
@@ -30,18 +61,32 @@ class EventLog:
         folder: the run folder; `metrics.json` is appended to.
         first_iteration: 0, or where a resumed training starts: later lines of an earlier attempt are cut.
         last_iteration: SOLVER.MAX_ITER.
+        windows: the last values of every scalar where a resumed training starts, as its checkpoint holds them.
+        evaluations_kept: of those after exactly the first iterations; the others are made again. None keeps all.
     """
 
-    def __init__(self, folder: Path, *, first_iteration: int, last_iteration: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        first_iteration: int,
+        last_iteration: int,
+        windows: Mapping[str, Sequence[float]] | None = None,
+        evaluations_kept: int | None = None,
+    ) -> None:
         self._path = folder / METRICS_NAME
         self._last_iteration = last_iteration
         self._first_iteration = first_iteration
-        self._windows: dict[str, deque[float]] = {}
-        self._latest: dict[str, float] = {}
+        self._windows = {name: deque(values, maxlen=PERIOD) for name, values in (windows or {}).items()}
+        self._latest = {name: values[-1] for name, values in self._windows.items() if values}
         self._iteration_seconds: list[float] = []
-        _cut_lines(self._path, first_iteration, last_iteration)
-        purge = first_iteration or None
-        self._board = SummaryWriter(str(folder), purge_step=purge)
+        _cut_lines(self._path, first_iteration, evaluations_kept)
+        written = any(folder.glob("events.out.tfevents.*"))
+        self._board = SummaryWriter(str(folder), purge_step=first_iteration if written else None)
+        # The purge takes the evaluation at its step along, which an iteration's line is numbered one below.
+        for line in read_metrics(folder) if written else ():
+            if line["iteration"] == first_iteration and "total_loss" not in line:
+                self._show(first_iteration, line)
 
     def __enter__(self) -> Self:
         return self
@@ -71,9 +116,16 @@ class EventLog:
     def put_evaluation(self, iteration: int, scores: Mapping[str, float]) -> None:
         """Write an evaluation as a line of its own."""
         _append_line(self._path, {**scores, "iteration": iteration})
-        for name, value in scores.items():
-            self._board.add_scalar(name, value, iteration)
-        self._board.flush()
+        self._show(iteration, scores)
+
+    def lacks_evaluation(self, iterations: int) -> bool:
+        """Return whether metrics.json has no evaluation after so many iterations."""
+        lines = read_metrics(self._path.parent)
+        return not any(line["iteration"] == iterations and "total_loss" not in line for line in lines)
+
+    def windows(self) -> Mapping[str, Sequence[float]]:
+        """Return the last values of every scalar, which a resumed training goes on with."""
+        return {name: list(values) for name, values in self._windows.items()}
 
     def latest(self) -> dict[str, float]:
         """Return the last value of every scalar."""
@@ -90,11 +142,14 @@ class EventLog:
         }
         line = {**smoothed, "iteration": iteration, "eta_seconds": self.eta_seconds}
         _append_line(self._path, line)
+        self._show(iteration, line)
+        _log.info("%s", self._console_line(iteration, smoothed))
+
+    def _show(self, iteration: int, line: Mapping[str, float]) -> None:
         for name, value in line.items():
             if name != "iteration":
                 self._board.add_scalar(name, value, iteration)
         self._board.flush()
-        _log.info("%s", self._console_line(iteration, smoothed))
 
     def _console_line(self, iteration: int, smoothed: Mapping[str, float]) -> str:
         losses = "  ".join(f"{name}: {smoothed[name]:.4g}" for name in smoothed if "loss" in name)
@@ -125,11 +180,13 @@ def append_evaluation(run_folder: Path, scores: Mapping[str, float], iteration: 
 
 
 def read_metrics(run_folder: Path) -> list[dict[str, float]]:
-    """Return the lines of metrics.json; empty where there is none."""
+    """Return the lines of metrics.json; empty where there is none. A last line that a kill cut short is left out."""
     path = run_folder / METRICS_NAME
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    return [json.loads(line) for line in whole.splitlines() if line.strip()]
 
 
 def _append_line(path: Path, line: Mapping[str, float]) -> None:
@@ -137,21 +194,26 @@ def _append_line(path: Path, line: Mapping[str, float]) -> None:
         file.write(json.dumps(line, sort_keys=True) + "\n")
 
 
-def _cut_lines(path: Path, first_iteration: int, last_iteration: int) -> None:
+def _cut_lines(path: Path, first_iteration: int, evaluations_kept: int | None) -> None:
     """Drop the lines of iterations that will be run again, and a last line that a kill cut short."""
     if not path.is_file():
         return
-    kept = []
+    kept: list[str] = []
+    evaluations = 0
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             scalars = json.loads(line)
-            iterations_done = scalars["iteration"] + ("total_loss" in scalars)
+            trained = "total_loss" in scalars
+            iterations_done = scalars["iteration"] + trained
         except (json.JSONDecodeError, KeyError, TypeError):
             continue
-        # Where the last evaluation alone is left to do, an earlier attempt at it may have come this far.
-        again = first_iteration == last_iteration == iterations_done and "total_loss" not in scalars
-        if iterations_done <= first_iteration and not again:
-            kept.append(line)
+        if iterations_done > first_iteration:
+            continue
+        if iterations_done == first_iteration and not trained:
+            evaluations += 1
+            if evaluations_kept is not None and evaluations > evaluations_kept:
+                continue
+        kept.append(line)
     temporary = path.with_name(path.name + ".part")
     temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8", newline="\n")
     temporary.replace(path)

@@ -13,6 +13,8 @@ from nucleate.files import write_path, write_text
 from nucleate.models.checkpoints import LAST_NAME, read_torch_file
 
 CONFIG_NAME = "config.yaml"
+# Beside what Detectron2 keeps; its own trainer takes no notice of them.
+_EXTRAS = ("averaged_steps", "scaler", "windows")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +26,18 @@ class TrainingState:
         model: name -> tensor, the weights that count.
         stepped: the weights that the optimiser steps where `model` is their average; None where they are the same.
         optimizer: the optimiser's state, by position of the parameter; None where it was left out to save space.
+        averaged_steps: how many steps the average has seen; None where there is none, or from before it was stored.
+        scaler: of the loss in fp16; None without.
+        windows: the last values of every scalar, of which the event log writes medians; None where not stored.
     """
 
     iteration: int
     model: dict[str, torch.Tensor]
     stepped: dict[str, torch.Tensor] | None
     optimizer: dict[str, Any] | None
+    averaged_steps: int | None = None
+    scaler: dict[str, Any] | None = None
+    windows: dict[str, list[float]] | None = None
 
 
 def checkpoint_name(iteration: int) -> str:
@@ -53,6 +61,7 @@ def save_checkpoint(folder: Path, name: str, state: TrainingState) -> None:
         trainer["_trainer"] = {"iteration": iteration, "optimizer": state.optimizer}
     if state.stepped is not None:
         trainer["stepped"] = state.stepped
+    trainer |= {extra: getattr(state, extra) for extra in _EXTRAS if getattr(state, extra) is not None}
     content = {"model": state.model, "trainer": trainer, "iteration": iteration}
     with write_path(folder / name) as temporary:
         torch.save(content, temporary)
@@ -95,6 +104,7 @@ def read_state(path: Path) -> TrainingState:
             model=_float32(content["model"]),
             stepped=_float32(trainer["stepped"]) if "stepped" in trainer else None,
             optimizer=trainer["_trainer"]["optimizer"] if "_trainer" in trainer else None,
+            **{name: trainer[name] for name in _EXTRAS if name in trainer},
         )
     except (KeyError, TypeError) as error:
         raise CheckpointError("holds no training state: start from it with --weights instead", path=path) from error

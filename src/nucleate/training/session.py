@@ -16,20 +16,22 @@ import torch
 from numpy.typing import NDArray
 
 from nucleate.data import CocoDataset
-from nucleate.errors import ResultsError, TrainingError
 from nucleate.evaluation import EvaluationSettings, choose_score_threshold, detectron2_messages, detectron2_scores
 from nucleate.evaluation import evaluate_predictions as score_predictions
 from nucleate.export import write_coco_results
 from nucleate.files import write_image
 from nucleate.models.run_card import DataSummary, RunCard, current_versions
 from nucleate.training.curves import write_curves
-from nucleate.training.events import METRICS_NAME, PQ_NAME, EventLog, read_metrics
-from nucleate.training.loop import LoopHooks, Stretch, run_loop
+from nucleate.training.events import PQ_NAME, EventLog, NoEvents, read_metrics
+from nucleate.training.loop import Evaluate, LoopHooks, Stretch, run_loop
 from nucleate.training.mask_rcnn.settings import MaskRCNNRecipeSettings
 from nucleate.training.mask_rcnn.task import MaskRCNNTask
 from nucleate.training.pictures import contact_sheet
-from nucleate.training.run_folder import CONFIG_NAME, last_checkpoint, read_state
+from nucleate.training.processes import joined_processes
+from nucleate.training.resuming import check_folder, take_up, with_seed
+from nucleate.training.selection import THRESHOLD_KEY, Selection, selection_metric
 from nucleate.training.settings import plain_settings
+from nucleate.training.splits import split_names
 from nucleate.training.star_convex.task import StarConvexTask
 from nucleate.training.task import Task, TrainingRequest
 from nucleate.training.trainee import Batch, Trainee
@@ -37,8 +39,6 @@ from nucleate.training.validation_strip import Moment, ValidationStrip, cut_stri
 
 _log = logging.getLogger(__name__)
 _AUGMENTED_SAMPLES = 16
-FINISHED = "finished_iterations"
-"""The card's setting that a training writes last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,26 +74,20 @@ def run_training(
         ResultsError: the folder holds another run.
         TrainingError: nothing to resume, or the training diverged.
     """
-    _check_folder(request)
     if request.recipe.settings.threads:
         torch.set_num_threads(request.recipe.settings.threads)
-    if isinstance(request.recipe.settings, MaskRCNNRecipeSettings):
-        return _Session(request, MaskRCNNTask(request)).run(on_start, on_iteration)
-    return _Session(request, StarConvexTask(request)).run(on_start, on_iteration)
-
-
-def _check_folder(request: TrainingRequest) -> None:
-    folder = request.output
-    if request.resume:
-        if last_checkpoint(folder) is None:
-            raise TrainingError("no last_checkpoint here to resume from: leave --resume out", path=folder)
-    elif (folder / CONFIG_NAME).exists() or (folder / METRICS_NAME).exists():
-        raise ResultsError("holds a run already: go on with --resume, or choose another --output", path=folder)
+    with joined_processes(request.device) as processes:
+        if processes.is_first:
+            check_folder(request)
+        request = with_seed(replace(request, processes=processes, device=processes.placed(request.device)))
+        if isinstance(request.recipe.settings, MaskRCNNRecipeSettings):
+            return _Session(request, MaskRCNNTask(request)).run(on_start, on_iteration)
+        return _Session(request, StarConvexTask(request)).run(on_start, on_iteration)
 
 
 def is_finished(folder: Path, iterations: int) -> bool:
     """Return whether a run folder holds a training of so many iterations, its last evaluation included."""
-    return RunCard.read(folder).settings.get(FINISHED) == iterations
+    return RunCard.read(folder).iterations == iterations
 
 
 def _last_losses(folder: Path) -> dict[str, float]:
@@ -110,47 +104,62 @@ class _Session(Generic[Batch]):
         threshold = request.recipe.settings.score_threshold
         self._threshold = (threshold, "the recipe's setting; no validation split chose")
         self._scores: dict[str, float] = {}
+        self._metric = selection_metric(
+            request.recipe.settings,
+            split_names(request.recipe.config, "DATASETS.TEST"),
+            has_images=task.validation is not None,
+            evaluation_period=task.course.evaluation_period,
+        )
 
     def run(self, on_start: Callable[[int, int], None], on_iteration: Callable[[int, float], None]) -> TrainingResult:
-        task, course, folder = self._task, self._task.course, self._request.output
+        task, course, folder, processes = self._task, self._task.course, self._request.output, self._request.processes
         torch.manual_seed(course.seed)
         trainee = task.build()
-        first_iteration, origin = self._start(trainee)
-        card = self._write_start(origin)
-        cut_strips(folder, first_iteration)
-        on_start(first_iteration, course.iterations)
-        with EventLog(folder, first_iteration=first_iteration, last_iteration=course.iterations) as events:
-            events.put_picture("augmented", first_iteration, self._write_samples())
+        begun = take_up(task, trainee, self._request, self._selection)
+        if begun.ended:
+            course = replace(course, iterations=begun.iteration)
+        stretch = Stretch(folder=folder, first_iteration=begun.iteration, course=course, processes=processes)
+        on_start(begun.iteration, course.iterations)
+        if not processes.is_first:
+            hooks = LoopHooks(on_iteration=on_iteration)
+            done = run_loop(trainee, task.batches(begun.iteration), stretch, NoEvents(), hooks)
+            return TrainingResult(card=self._card(begun.origin), iterations=done, final_losses={}, scores={})
+        card = self._write_start(begun.origin)
+        cut_strips(folder, begun.iteration)
+        stopped_early = begun.ended and begun.iteration < task.course.iterations
+        with EventLog(
+            folder,
+            first_iteration=begun.iteration,
+            last_iteration=task.course.iterations,
+            windows=begun.windows,
+            evaluations_kept=int(stopped_early) if begun.ended else None,
+        ) as events:
+            events.put_picture("augmented", begun.iteration, self._write_samples())
+            selection = self._selection(begun.iteration)
             evaluate = None
             if task.validation is not None:
-                evaluate = self._evaluation_hook(trainee, task.validation, events)
+                evaluate = self._evaluation_hook(trainee, task.validation, events, selection)
             hooks = LoopHooks(on_iteration=on_iteration, evaluate=evaluate)
-            stretch = Stretch(folder=folder, first_iteration=first_iteration, course=course)
-            run_loop(trainee, task.batches(first_iteration), stretch, events, hooks)
+            done = run_loop(trainee, task.batches(begun.iteration), stretch, events, hooks)
             losses = events.latest() or _last_losses(folder)
         write_curves(folder)
-        card = replace(task.describe(card), score_threshold=self._threshold[0], score_threshold_from=self._threshold[1])
-        card = replace(card, settings={**card.settings, FINISHED: course.iterations})
+        card = replace(
+            task.describe(card),
+            score_threshold=self._threshold[0],
+            score_threshold_from=self._threshold[1],
+            iterations=done,
+            best={} if selection is None else selection.record(),
+        )
         card.write(folder)
-        return TrainingResult(card=card, iterations=course.iterations, final_losses=losses, scores=self._scores)
+        return TrainingResult(card=card, iterations=done, final_losses=losses, scores=self._scores)
 
-    def _start(self, trainee: Trainee[Batch]) -> tuple[int, str]:
-        """Return the first iteration and where the first weights of all came from."""
+    def _selection(self, iterations: int) -> Selection | None:
+        """Return what was best after so many iterations, whatever a part that was cut off did later."""
+        if self._metric is None:
+            return None
         folder = self._request.output
-        if not self._request.resume:
-            return 0, self._task.start(trainee)
-        path = last_checkpoint(folder)
-        assert path is not None
-        state = read_state(path)
-        first_iteration, course = state.iteration + 1, self._task.course
-        # Killed after the last step, before the last evaluation: that alone is left to do.
-        if first_iteration > course.iterations or is_finished(folder, course.iterations):
-            raise TrainingError(
-                f"{first_iteration} iterations are done: raise SOLVER.MAX_ITER (now {course.iterations})", path=folder
-            )
-        trainee.load(state)
-        _log.info("resumed after %d iterations", first_iteration)
-        return first_iteration, RunCard.read(folder).settings.get("weights", "")
+        lines = [line for line in read_metrics(folder) if line["iteration"] <= iterations]
+        return Selection(folder, self._metric, self._request.recipe.settings.patience, lines)
 
     def _write_start(self, origin: str) -> RunCard:
         task, folder = self._task, self._request.output
@@ -170,6 +179,8 @@ class _Session(Generic[Batch]):
         settings: dict[str, Any] = {
             "command": shlex.join(["nucleate", *sys.argv[1:]]),
             "weights": origin,
+            "seed": task.course.seed,
+            "precision_used": task.precision,
             **plain_settings(recipe.settings),
         }
         if self._request.fold is not None:
@@ -210,12 +221,12 @@ class _Session(Generic[Batch]):
         return f"{len(dataset)} validation images" + (f" ({'; '.join(parts)})" if parts else "")
 
     def _evaluation_hook(
-        self, trainee: Trainee[Batch], dataset: CocoDataset, events: EventLog
-    ) -> Callable[[int], None]:
+        self, trainee: Trainee[Batch], dataset: CocoDataset, events: EventLog, selection: Selection | None
+    ) -> Evaluate:
         strip = ValidationStrip(dataset)
 
-        def evaluate(iterations: int) -> None:
-            if iterations == self._task.course.iterations:
+        def evaluate(iterations: int, *, final: bool) -> bool:
+            if final:
                 self._task.tune(trainee.kept, dataset)
             predictions = self._task.predict(trainee.kept, dataset)
             threshold = choose_score_threshold(dataset, predictions)
@@ -228,10 +239,17 @@ class _Session(Generic[Batch]):
             _log.info("validation: PQ %.2f at score threshold %.2f, chosen here by PQ", pq, threshold)
             self._threshold = (threshold, f"best mean PQ ({pq:.2f}) on {self._validation_text(dataset)}")
             self._scores = {**detectron2_scores(evaluation), PQ_NAME: pq}
-            events.put_evaluation(iterations, self._scores)
+            line = {**self._scores, THRESHOLD_KEY: threshold}
+            if selection is not None:
+                selection.take(iterations, line, lambda: trainee.state(iterations - 1).model)
+            events.put_evaluation(iterations, line)
             picture = strip.draw(predictions, Moment(iterations=iterations, pq=pq, score_threshold=threshold))
             write_strip(self._request.output, iterations, picture)
             events.put_picture("validation", iterations, picture)
             write_curves(self._request.output)
+            stop = selection is not None and selection.exhausted
+            if stop and not final:
+                _log.info("no better evaluation for %d: stopped early", self._request.recipe.settings.patience)
+            return stop
 
         return evaluate

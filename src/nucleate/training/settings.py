@@ -6,11 +6,56 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from nucleate.errors import ConfigError
 
-Precision = Literal["fp32", "bf16", "auto"]
+Precision = Literal["fp32", "bf16", "fp16", "auto"]
+Metric = Literal["auto", "PQ", "segm/AP", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """What all recipes decide beyond Detectron2's SOLVER keys.
+
+    Attributes:
+        accumulate: parts that the SOLVER.IMS_PER_BATCH images of a step are passed through the network in, one after
+            the other: less memory, the same step but for counts and batch statistics, which are those of each part.
+        best: what `model_best.pth` is chosen by, on the split val; auto takes PQ where there is a choice (a split val
+            and TEST.EVAL_PERIOD), none keeps no best.
+        patience: evaluations without a better one before the training stops; 0 never stops it.
+    """
+
+    accumulate: int = 1
+    best: Metric = "auto"
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise ConfigError(f"{self.accumulate}: at least 1", item="accumulate")
+        if self.patience < 0:
+            raise ConfigError(f"{self.patience}: at least 0", item="patience")
+        if self.patience and self.best == "none":
+            raise ConfigError("needs a metric: set best=PQ or best=segm/AP", item="patience")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """How often images are drawn: a group of n images as often as n to this power, 1 for all images alike.
+
+    Attributes:
+        source: of the sources of the data set.
+        organ: of the organs within a source.
+    """
+
+    source: float = 1.0
+    organ: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_share("balance.source", self.source)
+        check_share("balance.organ", self.organ)
+
 
 _Settings = TypeVar("_Settings")
 

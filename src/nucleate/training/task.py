@@ -17,8 +17,9 @@ from nucleate.core import Instances
 from nucleate.data import CocoDataset, FoldSplit
 from nucleate.export import ImagePredictions
 from nucleate.models.run_card import RunCard
+from nucleate.training.processes import ALONE, Processes
 from nucleate.training.recipes import Recipe
-from nucleate.training.trainee import Batch, Trainee
+from nucleate.training.trainee import Batch, Part, Trainee
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +31,10 @@ class TrainingRequest:
         recipe: with the user's overrides.
         output: the run folder.
         weights: a checkpoint to start from.
-        resume: go on from `last_checkpoint`.
+        resume: go on from `last_checkpoint`, or from the start where a training ended before its first one.
         device: where.
         fold: the images of one fold, instead of the folder's splits.
+        processes: who take the steps together, as this one of them sees them.
     """
 
     data: Path
@@ -42,6 +44,7 @@ class TrainingRequest:
     resume: bool
     device: torch.device
     fold: FoldSplit | None = None
+    processes: Processes = ALONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +56,14 @@ class Course:
         checkpoint_period: iterations between checkpoints.
         evaluation_period: iterations between evaluations; 0 evaluates at the end alone.
         seed: of everything that is drawn.
+        parts: that a step's batch is passed through the network in.
     """
 
     iterations: int
     checkpoint_period: int
     evaluation_period: int
     seed: int
+    parts: int = 1
 
 
 class Task(ABC, Generic[Batch]):
@@ -69,12 +74,14 @@ class Task(ABC, Generic[Batch]):
         validation: the split that is evaluated; None for none.
         record_indices: the images of `train` that are used.
         course: length and periods.
+        precision: of the built network, by name.
     """
 
     train: CocoDataset
     validation: CocoDataset | None
     record_indices: tuple[int, ...]
     course: Course
+    precision: str
 
     @abstractmethod
     def build(self) -> Trainee[Batch]:
@@ -89,8 +96,8 @@ class Task(ABC, Generic[Batch]):
         """
 
     @abstractmethod
-    def batches(self, first_iteration: int) -> Iterator[Batch]:
-        """Return the batches from an iteration on: the same ones whether or not the training was interrupted."""
+    def batches(self, first_iteration: int) -> Iterator[Part[Batch]]:
+        """Return this process' parts of the batches from an iteration on, interrupted training or not the same ones."""
 
     @abstractmethod
     def predict(self, network: nn.Module, dataset: CocoDataset) -> list[ImagePredictions]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,8 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from nucleate.training.run_folder import TrainingState
+from nucleate.training.sampling import Slot
 
 Batch = TypeVar("Batch")
+_Held_co = TypeVar("_Held_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Part(Generic[_Held_co]):
+    """What is passed through the network at once: a step's batch, or a share of it.
+
+    Args:
+        slots: which images, and their places in the whole batch.
+        batch: they.
+    """
+
+    slots: tuple[Slot, ...]
+    batch: _Held_co
 
 
 class Losses(Protocol):
@@ -37,28 +52,32 @@ class WeightAverage:
     Args:
         network: what is averaged; a copy of it holds the average.
         decay: share of the average that a step keeps; less in the first steps.
+
+    Attributes:
+        network: the average.
+        updates: how many steps it has seen.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self._decay = decay
-        self._updates = 0
+        self.updates = 0
         self.network = copy.deepcopy(network).eval().requires_grad_(False)  # noqa: FBT003
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Take a step's weights in."""
-        self._updates += 1
-        weight = 1 - min(self._decay, (1 + self._updates) / (10 + self._updates))
+        self.updates += 1
+        weight = 1 - min(self._decay, (1 + self.updates) / (10 + self.updates))
         for kept, current in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
             if kept.is_floating_point():
                 kept.lerp_(current, weight)
             else:
                 kept.copy_(current)
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on with a stored average that has seen many steps."""
+    def load(self, tensors: Mapping[str, Tensor], updates: int | None) -> None:
+        """Go on with a stored average; one that has not counted its steps has seen many."""
         self.network.load_state_dict(dict(tensors))
-        self._updates = round(10 / (1 - self._decay))
+        self.updates = round(10 / (1 - self._decay)) if updates is None else updates
 
 
 @dataclass(kw_only=True)
@@ -68,20 +87,26 @@ class Trainee(Generic[Batch]):
     Attributes:
         network: its weights are stepped.
         optimizer: every group has `initial_lr`.
-        losses: the losses of a batch.
+        losses: the losses of a part, divided by counts of that part in all processes.
         rate: of an iteration (counted from 0), relative to each group's `initial_lr`.
         base_rate: for the log.
         clip: called between gradients and step.
+        plain: what a part holds, as plain values and tensors; `file_names` of its images among them.
+        remedy: what to do where the training diverges.
         average: what is kept and evaluated in the network's stead; None keeps the network itself.
+        scaler: of the loss in fp16; None without.
     """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    losses: Callable[[Batch], Losses]
+    losses: Callable[[Part[Batch]], Losses]
     rate: Callable[[int], float]
     base_rate: float
     clip: Callable[[], None]
+    plain: Callable[[Part[Batch]], dict[str, Any]]
+    remedy: str
     average: WeightAverage | None = None
+    scaler: torch.amp.GradScaler | None = None
 
     @property
     def kept(self) -> nn.Module:
@@ -94,18 +119,33 @@ class Trainee(Generic[Batch]):
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
 
-    def state(self, iteration: int) -> TrainingState:
-        """Return what a checkpoint after an iteration holds."""
+    def state(self, iteration: int, windows: Mapping[str, Sequence[float]] | None = None) -> TrainingState:
+        """Return what a checkpoint after an iteration holds.
+
+        Args:
+            iteration: the last finished one, 0-based.
+            windows: what the event log holds for its next line.
+        """
         kept = _on_cpu(self.kept.state_dict())
         stepped = None if self.average is None else _on_cpu(self.network.state_dict())
         optimizer: dict[str, Any] = self.optimizer.state_dict()
-        return TrainingState(iteration=iteration, model=kept, stepped=stepped, optimizer=optimizer)
+        return TrainingState(
+            iteration=iteration,
+            model=kept,
+            stepped=stepped,
+            optimizer=optimizer,
+            averaged_steps=None if self.average is None else self.average.updates,
+            scaler=None if self.scaler is None else self.scaler.state_dict(),
+            windows=None if windows is None else {name: list(values) for name, values in windows.items()},
+        )
 
     def load(self, state: TrainingState) -> None:
         """Go on from a checkpoint; one without an optimiser's state starts it anew."""
         self.network.load_state_dict(state.model if state.stepped is None else state.stepped)
         if self.average is not None:
-            self.average.load(state.model)
+            self.average.load(state.model, state.averaged_steps)
+        if self.scaler is not None and state.scaler is not None:
+            self.scaler.load_state_dict(state.scaler)
         if state.optimizer is None:
             return
         rates = [group["initial_lr"] for group in self.optimizer.param_groups]

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from nucleate.data import read_dataset
 from nucleate.errors import ConfigError
 from nucleate.models.star_convex.rays import RAYS
+from nucleate.training.balancing import BalancedPlan, balanced_weights
+from nucleate.training.settings import Balance
 from nucleate.training.star_convex.appearance import vary_appearance
 from nucleate.training.star_convex.crops import Crop, known_cells, take_crop
 from nucleate.training.star_convex.images import AnnotatedImage, ImageStore
 from nucleate.training.star_convex.mapping import CropMapper, collate, source_diameters_px
 from nucleate.training.star_convex.pictures import pictured
-from nucleate.training.star_convex.plan import BalancedPlan, balanced_weights
-from nucleate.training.star_convex.settings import Appearance, Balance, Geometry
+from nucleate.training.star_convex.settings import Appearance, Geometry
 from tests.training.test_session import write_coco
 
 

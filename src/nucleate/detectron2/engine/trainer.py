@@ -86,6 +86,7 @@ class DefaultTrainer:
         self._device = device_of(cfg)
         self._weights = weights_of(cfg)
         self._origin: str | None = None
+        self._windows: Mapping[str, Sequence[float]] | None = None
         self._last_eval_results: Mapping[str, Any] = {}
         self._task, self._trainee = self._build(resume=False)
 
@@ -114,12 +115,14 @@ class DefaultTrainer:
         checkpoint = last_checkpoint(folder) if resume else None
         if checkpoint is None:
             self.start_iter = 0
+            self._windows = None
             self._origin = self._task.start(self._trainee)
             return
         self._task, self._trainee = self._build(resume=True)
         state = read_state(checkpoint)
         self._trainee.load(state)
         self.start_iter = state.iteration + 1
+        self._windows = state.windows
         self._origin = RunCard.read(folder).settings.get("weights", "")
         _log.info("Resumed %s after %d iterations", checkpoint, self.start_iter)
 
@@ -148,7 +151,9 @@ class DefaultTrainer:
             logging.getLogger("nucleate.d2.engine.train_loop").info(
                 "Starting training from iteration %d", self.start_iter
             )
-            with EventLog(folder, first_iteration=self.start_iter, last_iteration=self.max_iter) as events:
+            with EventLog(
+                folder, first_iteration=self.start_iter, last_iteration=self.max_iter, windows=self._windows
+            ) as events:
                 hooks = LoopHooks(on_iteration=lambda *_: None, evaluate=self._evaluation_hook(events))
                 stretch = Stretch(folder=folder, first_iteration=self.start_iter, course=self._task.course)
                 run_loop(self._trainee, self._task.batches(self.start_iter), stretch, events, hooks)
@@ -220,11 +225,12 @@ class DefaultTrainer:
         if not len(self.cfg.DATASETS.TEST):
             return None
 
-        def evaluate(iterations: int) -> None:
+        def evaluate(iterations: int, *, final: bool) -> bool:  # noqa: ARG001
             self._last_eval_results = self.test(self.cfg, self.model)
             scores = _flat(self._last_eval_results)
             if scores:
                 events.put_evaluation(iterations, scores)
+            return False
 
         return evaluate
 

@@ -94,7 +94,14 @@ class BoxPredictor(nn.Module):
         return self.cls_score(hidden).float(), self.bbox_pred(hidden).float()
 
     def losses(
-        self, scores: Tensor, deltas: Tensor, proposals_xyxy: Tensor, matched_xyxy: Tensor, classes: Tensor
+        self,
+        scores: Tensor,
+        deltas: Tensor,
+        proposals_xyxy: Tensor,
+        matched_xyxy: Tensor,
+        classes: Tensor,
+        *,
+        count: float,
     ) -> BoxLosses:
         """Return the losses of all sampled proposals of a batch.
 
@@ -104,15 +111,16 @@ class BoxPredictor(nn.Module):
             proposals_xyxy: (R, 4).
             matched_xyxy: (R, 4) annotated boxes; only foreground rows count.
             classes: (R,) with K for background.
+            count: sampled proposals of the whole batch, R where it is here.
         """
         foreground = torch.nonzero(classes < self._roi.class_count)[:, 0]
-        classification = F.cross_entropy(scores, classes) if len(classes) else scores.sum() * 0.0
+        classification = F.cross_entropy(scores, classes, reduction="sum") / max(count, 1.0)
         groups = deltas.view(len(deltas), -1, 4)
         group = torch.zeros_like(foreground) if self._head.class_agnostic else classes[foreground]
         targets = encode_deltas(proposals_xyxy[foreground], matched_xyxy[foreground], self._head.delta_weights)
         box = smooth_l1_sum(groups[foreground, group], targets, self._head.smooth_l1_beta)
         # By all sampled proposals, not by the foreground: each counts alike, however few there are.
-        box = box / max(len(classes), 1.0) * self._head.box_loss_weight
+        box = box / max(count, 1.0) * self._head.box_loss_weight
         right, found = _answers(scores, classes, foreground)
         background = self._roi.class_count
         return BoxLosses(

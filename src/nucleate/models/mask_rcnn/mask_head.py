@@ -62,11 +62,18 @@ class MaskHead(nn.Module):
         return maps[rows, class_indices].float()
 
 
-def mask_loss(logits: Tensor, targets: Tensor) -> MaskLoss:
-    """Return the mean binary cross entropy of (R, S, S) logits against (R, S, S) bool targets."""
+def mask_loss(logits: Tensor, targets: Tensor, *, count: float) -> MaskLoss:
+    """Return the mean binary cross entropy of (R, S, S) logits against (R, S, S) bool targets.
+
+    Args:
+        logits: of the boxes here.
+        targets: what they should be.
+        count: boxes of the whole batch, R where it is here; the sum is divided by all their pixels.
+    """
     if not len(logits):
         return MaskLoss(logits.sum() * 0.0, None, None, None)
-    loss = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+    loss = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="sum")
+    loss = loss / (count * targets[0].numel())
     wrong = (logits > 0.0) != targets
     inside = int(targets.sum())
     return MaskLoss(

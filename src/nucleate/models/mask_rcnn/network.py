@@ -19,6 +19,7 @@ from nucleate.models.mask_rcnn.rpn import RPN, RPNLosses
 from nucleate.models.mask_rcnn.sampling import RandomSampler, Sampler
 from nucleate.models.mask_rcnn.settings import BackboneSettings, MaskRCNNSettings
 from nucleate.models.mask_rcnn.training_targets import TrainingImage, TrainingLosses, TrainingMetrics
+from nucleate.models.whole_batch import ONE_PROCESS, WholeBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,12 @@ class MaskRCNN(nn.Module):
         """Where the network lies."""
         return self.pixel_mean.device
 
-    def batch(self, images: Sequence[Tensor]) -> ImageBatch:
+    def batch(self, images: Sequence[Tensor], whole: WholeBatch = ONE_PROCESS) -> ImageBatch:
         """Normalise images and pad them, right and below, to one size.
 
         Args:
             images: each (3, H, W) uint8 or float on 0..255 in INPUT.FORMAT's channel order, already resized.
+            whole: padding is by the largest image of the whole batch.
 
         Raises:
             DataError: no images, or one of another shape.
@@ -84,7 +86,8 @@ class MaskRCNN(nn.Module):
             if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
                 raise DataError(f"an image must be (3, H, W), not {tuple(image.shape)}")
         sizes_hw = tuple((int(image.shape[1]), int(image.shape[2])) for image in images)
-        height, width = (padded_side_px(max(side)) for side in zip(*sizes_hw, strict=True))
+        largest_hw = whole.largest(torch.tensor(sizes_hw).amax(dim=0)).tolist()
+        height, width = (padded_side_px(side) for side in largest_hw)
         padded = []
         for image, (own_height, own_width) in zip(images, sizes_hw, strict=True):
             normalised = (image.to(self.device, dtype=torch.float32) - self.pixel_mean) / self.pixel_std
@@ -121,6 +124,7 @@ class MaskRCNN(nn.Module):
         generator: torch.Generator | None = None,
         *,
         sampler: Sampler | None = None,
+        whole: WholeBatch = ONE_PROCESS,
     ) -> TrainingLosses:
         """Return the losses of a training batch; call `train()` first.
 
@@ -128,6 +132,7 @@ class MaskRCNN(nn.Module):
             batch: images with their annotation, which may be empty.
             generator: source of chance for the samples; None takes torch's default (`torch.manual_seed`).
             sampler: another rule for the samples, instead of `generator`'s chance.
+            whole: where `batch` is the part of one process: the losses of all processes add up to the whole batch's.
 
         Returns:
             The five losses and what Detectron2 logs beside them.
@@ -137,13 +142,13 @@ class MaskRCNN(nn.Module):
             FloatingPointError: the network has diverged.
         """
         sampler = RandomSampler(generator) if sampler is None else sampler
-        images = self.batch([image.image for image in batch])
+        images = self.batch([image.image for image in batch], whole)
         annotated = [self._on_device(image) for image in batch]
         features = self.backbone(images.tensor)
         output = self.proposal_generator(features)
-        rpn = self.proposal_generator.losses(output, [image.boxes_xyxy for image in annotated], sampler)
+        rpn = self.proposal_generator.losses(output, [image.boxes_xyxy for image in annotated], sampler, whole)
         proposals = self.proposal_generator.propose(output, images.sizes_hw)
-        return _combined(rpn, self.roi_heads.losses(features, proposals, annotated, sampler))
+        return _combined(rpn, self.roi_heads.losses(features, proposals, annotated, sampler, whole))
 
     def _on_device(self, image: TrainingImage) -> TrainingImage:
         classes = image.class_indices.to(self.device, dtype=torch.int64)

@@ -16,6 +16,7 @@ from nucleate.models.mask_rcnn.rpn import Proposals
 from nucleate.models.mask_rcnn.sampling import Sampler
 from nucleate.models.mask_rcnn.settings import BoxHeadSettings, MaskHeadSettings, MaskRCNNSettings
 from nucleate.models.mask_rcnn.training_targets import TrainingImage
+from nucleate.models.whole_batch import ONE_PROCESS, WholeBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +101,25 @@ class RoiHeads(nn.Module):
         proposals: Sequence[Proposals],
         batch: Sequence[TrainingImage],
         sampler: Sampler,
+        whole: WholeBatch = ONE_PROCESS,
     ) -> RoiLosses:
         """Return the losses of a batch; the annotation must lie on the features' device."""
         samples = [self.sample(own, image, sampler) for own, image in zip(proposals, batch, strict=True)]
         scores, deltas = self._predict_boxes(features, [sample.boxes_xyxy for sample in samples])
         classes = torch.cat([sample.classes for sample in samples])
+        foreground = int((classes < self._settings.roi.class_count).sum())
+        counts = whole.total(torch.tensor([float(len(classes)), float(foreground)])).tolist()
         box = self.box_predictor.losses(
             scores,
             deltas,
             torch.cat([sample.boxes_xyxy for sample in samples]),
             torch.cat([sample.matched_xyxy for sample in samples]),
             classes,
+            count=counts[0],
         )
-        foreground = int((classes < self._settings.roi.class_count).sum())
         return RoiLosses(
             box=box,
-            mask=self._mask_loss(features, samples, batch),
+            mask=self._mask_loss(features, samples, batch, count=counts[1]),
             foreground_per_image=foreground / len(batch),
             background_per_image=(len(classes) - foreground) / len(batch),
         )
@@ -156,7 +160,12 @@ class RoiHeads(nn.Module):
         return logits
 
     def _mask_loss(
-        self, features: Sequence[Tensor], samples: Sequence[RoiSample], batch: Sequence[TrainingImage]
+        self,
+        features: Sequence[Tensor],
+        samples: Sequence[RoiSample],
+        batch: Sequence[TrainingImage],
+        *,
+        count: float,
     ) -> MaskLoss:
         boxes, classes, targets = [], [], []
         side_px = self._settings.mask_head.pooler_resolution_px * 2
@@ -166,7 +175,7 @@ class RoiHeads(nn.Module):
             classes.append(sample.classes[rows])
             targets.append(image.masks.inside_boxes(sample.annotated_indices[rows], boxes[-1], side_px))
         logits = self._predict_masks(features, boxes, torch.cat(classes))
-        return mask_loss(logits, torch.cat(targets))
+        return mask_loss(logits, torch.cat(targets), count=count)
 
 
 def _pool(features: Sequence[Tensor], boxes: Sequence[Tensor], settings: BoxHeadSettings | MaskHeadSettings) -> Tensor:

@@ -16,6 +16,7 @@ from nucleate.models.mask_rcnn.layers import fill_normal
 from nucleate.models.mask_rcnn.matching import ABOVE, BELOW, Matches, match_boxes
 from nucleate.models.mask_rcnn.sampling import Sampler
 from nucleate.models.mask_rcnn.settings import AnchorSettings, RPNSettings
+from nucleate.models.whole_batch import ONE_PROCESS, WholeBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,13 @@ class RPN(nn.Module):
         """Return each anchor's best annotated box and its label before sampling."""
         return match_boxes(annotated_xyxy, anchors, self._settings.iou_thresholds, ties="keep best")
 
-    def losses(self, output: RPNOutput, annotated_xyxy: Sequence[Tensor], sampler: Sampler) -> RPNLosses:
+    def losses(
+        self,
+        output: RPNOutput,
+        annotated_xyxy: Sequence[Tensor],
+        sampler: Sampler,
+        whole: WholeBatch = ONE_PROCESS,
+    ) -> RPNLosses:
         """Return the losses against each image's annotated boxes (N, 4); N may be 0."""
         settings = self._settings
         anchors = torch.cat(output.anchors)
@@ -167,7 +174,7 @@ class RPN(nn.Module):
         box = smooth_l1_sum(torch.cat(predicted).float(), torch.cat(targets), settings.smooth_l1_beta)
         image_count = len(annotated_xyxy)
         # By the sample's nominal size, not by what was found.
-        normaliser = settings.batch_size_per_image * image_count
+        normaliser = settings.batch_size_per_image * float(whole.total(torch.tensor(float(image_count))))
         positives = int(truth.sum())
         return RPNLosses(
             objectness=objectness / normaliser * settings.objectness_loss_weight,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -53,3 +54,23 @@ class RandomSampler:
             return torch.randperm(len(candidates), device=candidates.device)
         order = torch.randperm(len(candidates), generator=self._generator, device=self._generator.device)
         return order.to(candidates.device)
+
+
+class ImageSampler:
+    """A random choice by a stream of chance for each image: it does not depend on the batch that the image is in.
+
+    Args:
+        seeds: one an image of the batch, in order.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._samplers = [RandomSampler(torch.Generator().manual_seed(seed)) for seed in seeds]
+        self._calls = 0
+
+    def sample(
+        self, positive: Tensor, negative: Tensor, *, count: int, positive_fraction: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return a random choice for the next image in turn; see `Sampler.sample`."""
+        own = self._samplers[self._calls % len(self._samplers)]
+        self._calls += 1
+        return own.sample(positive, negative, count=count, positive_fraction=positive_fraction)

@@ -30,6 +30,7 @@ def load_star_convex(
     settings: EngineSettings = DEFAULT_ENGINE,
     *,
     accurate: bool = False,
+    weights: Path | None = None,
 ) -> StarConvexSegmenter:
     """Load the network of a folder: model.onnx on the processor, else the weights by torch.
 
@@ -39,12 +40,13 @@ def load_star_convex(
         device: cpu, cuda or mps; None takes the processor for ONNX files, the best there is for torch.
         settings: of the engine for ONNX files.
         accurate: average the network over flips and turns of each image, at eight times the cost.
+        weights: a checkpoint of the folder; None takes its last one.
 
     Raises:
         CheckpointError: no network here, or a damaged one.
         MissingExtraError: the network needs torch, which is not installed.
     """
-    engine = _engine(folder, card, device, settings)
+    engine = _engine(folder, card, device, settings, weights)
     decoding = DEFAULT_DECODING
     if card.most_overlap is not None:
         decoding = replace(DEFAULT_DECODING, most_overlap=card.most_overlap)
@@ -56,9 +58,11 @@ def load_star_convex(
     )
 
 
-def _engine(folder: Path, card: RunCard, device: str | None, settings: EngineSettings) -> DenseEngine:
+def _engine(
+    folder: Path, card: RunCard, device: str | None, settings: EngineSettings, weights: Path | None
+) -> DenseEngine:
     exported = folder / ONNX_NAME
-    if exported.is_file() and device in (None, "cpu"):
+    if exported.is_file() and device in (None, "cpu") and weights is None:
         engine = OnnxEngine.load(exported, settings)
         _log.info("%s: %s, %s", card.name, engine.library, engine.precision)
         return engine
@@ -67,11 +71,16 @@ def _engine(folder: Path, card: RunCard, device: str | None, settings: EngineSet
     from nucleate.models.devices import parse_device
     from nucleate.models.star_convex.torch_engine import TorchEngine
 
-    return TorchEngine(network=load_network(folder, card).to(parse_device(device)))
+    return TorchEngine(network=load_network(folder, card, weights).to(parse_device(device)))
 
 
-def load_network(folder: Path, card: RunCard) -> StarConvexNetwork:
+def load_network(folder: Path, card: RunCard, weights: Path | None = None) -> StarConvexNetwork:
     """Return the trained network of a run folder on the CPU, in `eval()` mode; needs torch.
+
+    Args:
+        folder: the run folder.
+        card: its card.
+        weights: a checkpoint of the folder; None takes its last one.
 
     Raises:
         CheckpointError: no weights here, or weights that don't fit the card.
@@ -83,5 +92,5 @@ def load_network(folder: Path, card: RunCard) -> StarConvexNetwork:
     if not isinstance(channels, list) or len(channels) != 4:
         raise CheckpointError("nucleate.yaml names no decoder_channels: restore the file", path=folder)
     network = StarConvexNetwork((channels[0], channels[1], channels[2], channels[3]))
-    load_strictly(network, read_weights(find_weights(folder)))
+    load_strictly(network, read_weights(find_weights(weights or folder)))
     return network.eval()

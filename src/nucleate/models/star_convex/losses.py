@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nucleate.models.star_convex.network import StarConvexMaps
+from nucleate.models.whole_batch import ONE_PROCESS, WholeBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,20 +77,28 @@ class StarConvexLosses:
         yield from self.metrics.items()
 
 
-def star_convex_losses(maps: StarConvexMaps, targets: StarConvexTargets) -> StarConvexLosses:
-    """Return the losses of a batch; every part is finite for a batch without nuclei."""
+def star_convex_losses(
+    maps: StarConvexMaps, targets: StarConvexTargets, whole: WholeBatch = ONE_PROCESS
+) -> StarConvexLosses:
+    """Return the losses of a batch; every part is finite for a batch without nuclei.
+
+    Args:
+        maps: what the network says.
+        targets: what it should say.
+        whole: where they are the part of one process: the losses of all processes add up to the whole batch's.
+    """
     known = targets.known.to(maps.depth.dtype)
-    known_cells = known.sum().clamp(min=1)
+    known_cells = whole.total(known.sum()).clamp(min=1)
     depth_cells = F.binary_cross_entropy_with_logits(maps.depth, targets.depth, reduction="none")
     # A perfect answer to a soft target costs its entropy: taken away, so that the loss ends at zero.
     entropy = F.binary_cross_entropy(targets.depth, targets.depth, reduction="none")
     in_nucleus = torch.zeros_like(maps.inside).flatten()
     in_nucleus[targets.cells] = 1
     in_nucleus = torch.where(targets.depth > 0, 1.0, in_nucleus.reshape(maps.inside.shape))
-    reached, distance_loss, quality_loss = _outlines(maps, targets)
+    reached, distance_loss, quality_loss = _outlines(maps, targets, whole)
     return StarConvexLosses(
         depth=((depth_cells - entropy) * known).sum() / known_cells * _DEPTH_WEIGHT,
-        inside=_area_loss(maps.inside, in_nucleus, known),
+        inside=_area_loss(maps.inside, in_nucleus, known, known_cells, whole),
         distances=distance_loss,
         quality=quality_loss,
         metrics={"star_convex/polar_iou": reached},
@@ -105,17 +114,18 @@ _RAREST = 4.0
 """Most that a sparse crop's outlines count against an average one's."""
 
 
-def _area_loss(logits: Tensor, in_nucleus: Tensor, known: Tensor) -> Tensor:
+def _area_loss(logits: Tensor, in_nucleus: Tensor, known: Tensor, known_cells: Tensor, whole: WholeBatch) -> Tensor:
     cross_entropy = F.binary_cross_entropy_with_logits(logits, in_nucleus, reduction="none")
     shares = (logits.sigmoid() * known).flatten(1)
     nuclei = (in_nucleus * known).flatten(1)
     # Keeps a crop with few or no cells in nuclei from swinging between 0 and 1.
     few = _DICE_SMOOTHING * shares.shape[1]
     dice = 1 - (2 * (shares * nuclei).sum(1) + few) / (shares.sum(1) + nuclei.sum(1) + few)
-    return _INSIDE_WEIGHT * ((cross_entropy * known).sum() / known.sum().clamp(min=1) + dice.mean())
+    crops = whole.total(torch.tensor(float(len(dice)), device=dice.device))
+    return _INSIDE_WEIGHT * ((cross_entropy * known).sum() / known_cells + dice.sum() / crops)
 
 
-def _outlines(maps: StarConvexMaps, targets: StarConvexTargets) -> tuple[float, Tensor, Tensor]:
+def _outlines(maps: StarConvexMaps, targets: StarConvexTargets, whole: WholeBatch) -> tuple[float, Tensor, Tensor]:
     rays = maps.log_distances.shape[1]
     predicted = maps.log_distances.movedim(1, -1).reshape(-1, rays)[targets.cells].float()
     quality = maps.quality.flatten()[targets.cells].float()
@@ -126,22 +136,23 @@ def _outlines(maps: StarConvexMaps, targets: StarConvexTargets) -> tuple[float, 
     longer = torch.where(visible, torch.maximum(predicted, log_true).exp(), 0)
     # Outlines of which less than a quarter is in the picture are guesses.
     enough = visible.sum(dim=1) >= rays // 4
-    weight = weight * enough * _rarity(weight, targets)
-    total = weight.sum().clamp(min=1e-3)
+    weight = weight * enough * _rarity(weight, targets, whole)
+    total = whole.total(weight.sum()).clamp(min=1e-3)
     ratio = shorter.sum(dim=1).clamp(min=1e-3) / longer.sum(dim=1).clamp(min=1e-3)
     distance_loss = -(ratio.log() * weight).sum() / total
     with torch.no_grad():
         # Areas go with squares: this is the IoU of the two fans.
         iou = (shorter**2).sum(dim=1) / (longer**2).sum(dim=1).clamp(min=1e-3)
-        reached = float((iou * weight).sum() / total)
+        reached = float((iou * weight).sum() / weight.sum().clamp(min=1e-3))
     quality_cells = F.binary_cross_entropy_with_logits(quality, iou, reduction="none")
     quality_loss = _QUALITY_WEIGHT * (quality_cells * weight).sum() / total
     return reached, distance_loss, quality_loss
 
 
-def _rarity(weight: Tensor, targets: StarConvexTargets) -> Tensor:
+def _rarity(weight: Tensor, targets: StarConvexTargets, whole: WholeBatch) -> Tensor:
     """Return for each cell what keeps dense crops from drowning the others: 1 over the root of their share."""
     crop_of_cell = targets.cells // targets.depth[0].numel()
     in_crop = torch.zeros(len(targets.depth), dtype=weight.dtype, device=weight.device)
     in_crop.index_add_(0, crop_of_cell, weight)
-    return (in_crop.mean() / in_crop[crop_of_cell].clamp(min=1e-3)).sqrt().clamp(max=_RAREST)
+    sums = whole.total(torch.stack([in_crop.sum(), in_crop.new_tensor(len(in_crop))]))
+    return (sums[0] / sums[1] / in_crop[crop_of_cell].clamp(min=1e-3)).sqrt().clamp(max=_RAREST)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nucleate.errors import ConfigError
-from nucleate.training.settings import Precision, check_range, check_share
+from nucleate.training.settings import Balance, LoopSettings, Precision, check_range, check_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +78,15 @@ class Augmentation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MaskRCNNRecipeSettings:
+class MaskRCNNRecipeSettings(LoopSettings):
     """Settings of ours that Detectron2's configuration has no key for.
 
     Attributes:
         augmentation: how training images are varied.
-        precision: fp32; bf16 autocast; auto takes bf16 where a timing on this processor or GPU says it is faster.
+        balance: which images how often; the default takes each once before any twice.
+        average_decay: of an exponential moving average of the weights, which is then what is kept and evaluated; 0
+            keeps the weights themselves.
+        precision: fp32; bf16 or fp16 autocast; auto takes bf16 where a timing on this processor or GPU says so.
         channels_last: memory format of convolutions; faster on CPUs with depthwise convolutions.
         start: what is loaded where no --weights are given; imagenet exists for EfficientNet-Lite0 (its package).
         threads: of torch; 0 leaves torch's own choice.
@@ -91,6 +94,8 @@ class MaskRCNNRecipeSettings:
     """
 
     augmentation: Augmentation = field(default_factory=Augmentation)
+    balance: Balance = field(default_factory=lambda: Balance(source=1.0, organ=1.0))
+    average_decay: float = 0.0
     precision: Precision = "fp32"
     channels_last: bool = False
     start: Literal["none", "imagenet"] = "none"
@@ -98,4 +103,7 @@ class MaskRCNNRecipeSettings:
     score_threshold: float = 0.5
 
     def __post_init__(self) -> None:
+        LoopSettings.__post_init__(self)
         check_share("score_threshold", self.score_threshold)
+        if not 0 <= self.average_decay < 1:
+            raise ConfigError(f"{self.average_decay}: 0 (no average) to below 1", item="average_decay")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,22 +21,25 @@ from nucleate.files import write_text
 from nucleate.inference import InferenceSettings, predict_dataset
 from nucleate.models.detectron2_config import DetectronConfig
 from nucleate.models.mask_rcnn import MaskRCNN, TrainingImage, TrainingLosses
+from nucleate.models.mask_rcnn.sampling import ImageSampler
 from nucleate.models.mask_rcnn.segmenter import MaskRCNNSegmenter
 from nucleate.models.mask_rcnn.solver import SolverSettings, build_optimizer, clip_gradients, lr_factor
 from nucleate.models.run_card import RunCard
-from nucleate.training.loading import Mapper, image_rng, load_batches
+from nucleate.training.balancing import BalancedPlan, balanced_weights
+from nucleate.training.loading import Mapper, image_rng, load_parts, sampler_seed
 from nucleate.training.mask_rcnn.configuring import configure
 from nucleate.training.mask_rcnn.detectron2_mapping import DetectronMapper, ResizeChoice
 from nucleate.training.mask_rcnn.mapping import AugmentingMapper
 from nucleate.training.mask_rcnn.pictures import pictured
 from nucleate.training.mask_rcnn.settings import MaskRCNNRecipeSettings
 from nucleate.training.mask_rcnn.starts import start_network
-from nucleate.training.precision import resolve_precision
+from nucleate.training.precision import agreed_precision, loss_scaler
 from nucleate.training.run_folder import CONFIG_NAME
 from nucleate.training.sampling import BatchPlan, Slot
+from nucleate.training.sharing import check_divisible, shared_slots
 from nucleate.training.splits import median_diameter_px, read_split, training_records, typical_side_px
 from nucleate.training.task import Course, Task, TrainingRequest
-from nucleate.training.trainee import Trainee
+from nucleate.training.trainee import Part, Trainee, WeightAverage
 
 _log = logging.getLogger(__name__)
 # Decided by how a run started: asking again without its --weights must not thaw what was frozen, nor feed a network
@@ -50,6 +54,8 @@ _KEPT_ON_RESUME = (
     "MODEL.WEIGHTS",
     "SEED",
 )
+
+_REMEDY = "lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_ITERS, or set SOLVER.CLIP_GRADIENTS.ENABLED=True"
 
 
 class MaskRCNNTask(Task[list[TrainingImage]]):
@@ -75,7 +81,7 @@ class MaskRCNNTask(Task[list[TrainingImage]]):
         self.train = train
         from_nothing = request.weights is None and self._settings.start == "none"
         config = configure(recipe, train, request.output, weights=request.weights, from_nothing=from_nothing)
-        if request.resume:
+        if request.resume and (request.output / CONFIG_NAME).is_file():
             resumed = DetectronConfig.load(request.output / CONFIG_NAME)
             config = config.with_overrides({key: resumed.get(key) for key in _KEPT_ON_RESUME})
         self._config = config.with_overrides({"MODEL.DEVICE": request.device.type})
@@ -87,7 +93,9 @@ class MaskRCNNTask(Task[list[TrainingImage]]):
             checkpoint_period=self._integer("SOLVER.CHECKPOINT_PERIOD"),
             evaluation_period=self._integer("TEST.EVAL_PERIOD"),
             seed=self._integer("SEED"),
+            parts=self._settings.accumulate,
         )
+        check_divisible(self._integer("SOLVER.IMS_PER_BATCH"), parts=self.course.parts, processes=request.processes)
         self._mapper = self._make_mapper()
 
     def read_split(self, config: DetectronConfig, key: str) -> CocoDataset | None:
@@ -103,12 +111,16 @@ class MaskRCNNTask(Task[list[TrainingImage]]):
         optimizer = build_optimizer(network, self._solver)
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-        autocast, why = resolve_precision(self._settings.precision, self._request.device)
-        _log.info("%s", why)
+        processes = self._request.processes
+        before = RunCard.read(self._request.output).settings.get("precision_used") if self._request.resume else None
+        self.precision, autocast = agreed_precision(
+            self._settings.precision, self._request.device, processes, before=before
+        )
 
-        def losses(batch: list[TrainingImage]) -> TrainingLosses:
+        def losses(part: Part[list[TrainingImage]]) -> TrainingLosses:
+            sampler = ImageSampler([sampler_seed(self.course.seed, slot) for slot in part.slots])
             with torch.autocast(network.device.type, dtype=autocast, enabled=autocast is not None):
-                return network.losses(batch)
+                return network.losses(part.batch, sampler=sampler, whole=processes)
 
         def clip() -> None:
             clip_gradients((p for group in optimizer.param_groups for p in group["params"]), self._solver.clipping)
@@ -120,18 +132,30 @@ class MaskRCNNTask(Task[list[TrainingImage]]):
             rate=lambda iteration: lr_factor(iteration, self._solver),
             base_rate=self._solver.base_lr,
             clip=clip,
+            plain=self._plain,
+            remedy=_REMEDY,
+            average=WeightAverage(network, decay) if (decay := self._settings.average_decay) else None,
+            scaler=loss_scaler(autocast, self._request.device),
         )
 
     def start(self, trainee: Trainee[list[TrainingImage]]) -> str:
         """Fill the weights that a training starts from."""
         network = trainee.network
         assert isinstance(network, MaskRCNN)
-        return start_network(network, self._settings, self._request.weights, self._first_batch)
+        weights = self._request.weights
+        if weights is None and self._request.resume and (stored := str(self._config.get("MODEL.WEIGHTS"))):
+            weights = Path(stored)
+        origin = start_network(network, self._settings, weights, self._first_batch)
+        if trainee.average is not None:
+            trainee.average.network.load_state_dict(network.state_dict())
+        return origin
 
-    def batches(self, first_iteration: int) -> Iterator[list[TrainingImage]]:
-        """Return the batches from an iteration on."""
+    def batches(self, first_iteration: int) -> Iterator[Part[list[TrainingImage]]]:
+        """Return this process' parts of the batches from an iteration on."""
+        plan = self._plan(first_iteration)
+        slots = shared_slots(plan, parts=self.course.parts, processes=self._request.processes)
         workers = self._integer("DATALOADER.NUM_WORKERS")
-        return load_batches(self._mapper, self._plan(first_iteration), _as_list, workers=workers)
+        return load_parts(self._mapper, slots, _as_list, seed=self.course.seed, workers=workers)
 
     def predict(self, network: nn.Module, dataset: CocoDataset) -> list[ImagePredictions]:
         """Return what a network finds: the images are normalised as in training, of the same scale, never tiled."""
@@ -188,7 +212,16 @@ class MaskRCNNTask(Task[list[TrainingImage]]):
             bgr=bgr,
         )
 
-    def _plan(self, first_iteration: int) -> BatchPlan:
+    def _plan(self, first_iteration: int) -> Iterable[list[Slot]]:
+        balance = self._settings.balance
+        if balance.source < 1 or balance.organ < 1:
+            return BalancedPlan(
+                weights=balanced_weights(self.train, self.record_indices, balance),
+                crops_per_batch=self._integer("SOLVER.IMS_PER_BATCH"),
+                seed=self.course.seed,
+                first_iteration=first_iteration,
+                last_iteration=self.course.iterations,
+            )
         frames = [self.train.records[index].frame for index in self.record_indices]
         # Crops are square, whatever the images are.
         grouped = not self._settings.augmentation.enabled
@@ -202,7 +235,16 @@ class MaskRCNNTask(Task[list[TrainingImage]]):
         )
 
     def _first_batch(self) -> list[TrainingImage]:
-        return next(load_batches(self._mapper, self._plan(0), _as_list, workers=0))
+        return next(load_parts(self._mapper, self._plan(0), _as_list, seed=self.course.seed, workers=0)).batch
+
+    def _plain(self, part: Part[list[TrainingImage]]) -> dict[str, Any]:
+        records = [self.train.records[self.record_indices[slot.record_index]] for slot in part.slots]
+        return {
+            "file_names": [record.file_name for record in records],
+            "images": [image.image for image in part.batch],
+            "boxes_xyxy": [image.boxes_xyxy for image in part.batch],
+            "class_indices": [image.class_indices for image in part.batch],
+        }
 
 
 def _as_list(batch: Sequence[TrainingImage]) -> list[TrainingImage]:

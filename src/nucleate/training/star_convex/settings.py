@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nucleate.errors import ConfigError
-from nucleate.training.settings import Precision, check_range, check_share
+from nucleate.training.settings import Balance, LoopSettings, Precision, check_range, check_share
 
 Range = tuple[float, float]
 
@@ -114,24 +114,7 @@ class Optimisation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
-    """How often images are drawn: a group of n images as often as n to this power, 1 for all images alike.
-
-    Attributes:
-        source: of the sources of the data set.
-        organ: of the organs within a source.
-    """
-
-    source: float = 1.0
-    organ: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_share("balance.source", self.source)
-        check_share("balance.organ", self.organ)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StarConvexRecipeSettings:
+class StarConvexRecipeSettings(LoopSettings):
     """Everything of the recipe that Detectron2 has no key for.
 
     Attributes:
@@ -140,7 +123,7 @@ class StarConvexRecipeSettings:
         appearance: colours.
         balance: which images how often.
         optimisation: optimiser.
-        precision: of the decoder: fp32; bf16; auto takes bf16 where a timing says it is faster. The encoder stays
+        precision: of the decoder: fp32; bf16; fp16; auto takes bf16 where a timing says it is faster. The encoder stays
             fp32, since depthwise convolutions are slow backwards in bf16.
         start: of the encoder where no --weights are given.
         frozen: the encoder's weights and the statistics of all norms stay as they start: for few images.
@@ -160,4 +143,5 @@ class StarConvexRecipeSettings:
     score_threshold: float = 0.5
 
     def __post_init__(self) -> None:
+        LoopSettings.__post_init__(self)
         check_share("score_threshold", self.score_threshold)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,18 +28,20 @@ from nucleate.models.star_convex.losses import StarConvexLosses, star_convex_los
 from nucleate.models.star_convex.network import StarConvexNetwork
 from nucleate.models.star_convex.segmenter import TILE_PX, StarConvexSegmenter
 from nucleate.models.star_convex.torch_engine import TorchEngine
-from nucleate.training.loading import image_rng, load_batches
-from nucleate.training.precision import resolve_precision
+from nucleate.training.balancing import BalancedPlan, balanced_weights
+from nucleate.training.loading import image_rng, load_parts
+from nucleate.training.precision import agreed_precision, loss_scaler
 from nucleate.training.run_folder import last_checkpoint, read_state
 from nucleate.training.sampling import Slot
+from nucleate.training.sharing import check_divisible, shared_slots
 from nucleate.training.splits import median_diameter_px, read_split, training_records
 from nucleate.training.star_convex.mapping import CropMapper, StarConvexBatch, collate, source_diameters_px
 from nucleate.training.star_convex.optimiser import Schedule, build_optimiser
 from nucleate.training.star_convex.pictures import pictured
-from nucleate.training.star_convex.plan import BalancedPlan, balanced_weights
 from nucleate.training.star_convex.settings import StarConvexRecipeSettings
+from nucleate.training.synced_norm import sync_norms
 from nucleate.training.task import Course, Task, TrainingRequest
-from nucleate.training.trainee import Trainee, WeightAverage
+from nucleate.training.trainee import Part, Trainee, WeightAverage
 
 _log = logging.getLogger(__name__)
 _KEYS = (
@@ -57,6 +60,7 @@ _KEYS = (
     "TEST.EVAL_PERIOD",
 )
 """Detectron2's keys that mean something here."""
+_REMEDY = "lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_ITERS, or lower optimisation.clip_norm"
 _OVERLAPS = (0.15, 0.25, 0.35, 0.5)
 NUCLEAR_DIAMETER_UM = 5.0
 """Median of nuclei in H&E sections: 20 to 21 px in TNBC and MoNuSeg, which are published at 0.25 um/px.
@@ -96,7 +100,9 @@ class StarConvexTask(Task[StarConvexBatch]):
             checkpoint_period=self._integer("SOLVER.CHECKPOINT_PERIOD"),
             evaluation_period=self._integer("TEST.EVAL_PERIOD"),
             seed=self._integer("SEED"),
+            parts=self._settings.accumulate,
         )
+        check_divisible(self._integer("SOLVER.IMS_PER_BATCH"), parts=self.course.parts, processes=request.processes)
         self._decoding = DEFAULT_DECODING
         geometry = self._settings.geometry
         self._diameters_px = source_diameters_px(train, self.record_indices)
@@ -118,8 +124,13 @@ class StarConvexTask(Task[StarConvexBatch]):
         network = network.to(device)
         if self._settings.frozen:
             network.freeze()
-        network.decoder_dtype, why = resolve_precision(self._settings.precision, device)
-        _log.info("%s", why)
+        processes = self._request.processes
+        # Statistics of all crops of a step, as one process would take them.
+        sync_norms(network, processes)
+        before = RunCard.read(self._request.output).settings.get("precision_used") if self._request.resume else None
+        self.precision, network.decoder_dtype = agreed_precision(
+            self._settings.precision, device, processes, before=before
+        )
         optimizer = build_optimiser(
             network,
             settings,
@@ -133,9 +144,9 @@ class StarConvexTask(Task[StarConvexBatch]):
             restarted_at=self._restarted_at(),
         )
 
-        def losses(batch: StarConvexBatch) -> StarConvexLosses:
-            moved = batch.to(device)
-            return star_convex_losses(network(moved.images.float()), moved.targets)
+        def losses(part: Part[StarConvexBatch]) -> StarConvexLosses:
+            moved = part.batch.to(device)
+            return star_convex_losses(network(moved.images.float()), moved.targets, processes)
 
         def clip() -> None:
             nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
@@ -147,7 +158,10 @@ class StarConvexTask(Task[StarConvexBatch]):
             rate=schedule.factor,
             base_rate=self._number("SOLVER.BASE_LR"),
             clip=clip,
+            plain=self._plain,
+            remedy=_REMEDY,
             average=WeightAverage(network, settings.average_decay),
+            scaler=loss_scaler(network.decoder_dtype, device),
         )
 
     def start(self, trainee: Trainee[StarConvexBatch]) -> str:
@@ -169,8 +183,8 @@ class StarConvexTask(Task[StarConvexBatch]):
         trainee.average.network.load_state_dict(network.state_dict())
         return origin
 
-    def batches(self, first_iteration: int) -> Iterator[StarConvexBatch]:
-        """Return the batches from an iteration on."""
+    def batches(self, first_iteration: int) -> Iterator[Part[StarConvexBatch]]:
+        """Return this process' parts of the batches from an iteration on."""
         plan = BalancedPlan(
             weights=balanced_weights(self.train, self.record_indices, self._settings.balance),
             crops_per_batch=self._integer("SOLVER.IMS_PER_BATCH"),
@@ -178,7 +192,9 @@ class StarConvexTask(Task[StarConvexBatch]):
             first_iteration=first_iteration,
             last_iteration=self.course.iterations,
         )
-        return load_batches(self._mapper, plan, collate, workers=self._integer("DATALOADER.NUM_WORKERS"))
+        slots = shared_slots(plan, parts=self.course.parts, processes=self._request.processes)
+        workers = self._integer("DATALOADER.NUM_WORKERS")
+        return load_parts(self._mapper, slots, collate, seed=self.course.seed, workers=workers)
 
     def predict(self, network: nn.Module, dataset: CocoDataset) -> list[ImagePredictions]:
         """Return what a network finds in images brought to the working scale, those of a new source by their nuclei."""
@@ -245,6 +261,15 @@ class StarConvexTask(Task[StarConvexBatch]):
                 item=f"--weights {weights}",
             )
         load_exported(network, weights)
+
+    def _plain(self, part: Part[StarConvexBatch]) -> dict[str, Any]:
+        records = [self.train.records[self.record_indices[slot.record_index]] for slot in part.slots]
+        targets = part.batch.targets
+        return {
+            "file_names": [record.file_name for record in records],
+            "images": part.batch.images,
+            **{name: getattr(targets, name) for name in ("depth", "known", "cells", "distances_px", "visible")},
+        }
 
     def _restarted_at(self) -> int:
         """Return the iteration that a checkpoint without its optimiser's state goes on at, else 0."""

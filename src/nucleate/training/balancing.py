@@ -11,7 +11,7 @@ import numpy as np
 from nucleate.data import CocoDataset
 from nucleate.errors import ConfigError
 from nucleate.training.sampling import Slot
-from nucleate.training.star_convex.settings import Balance
+from nucleate.training.settings import Balance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
