@@ -9,8 +9,8 @@ import numpy as np
 
 from nucleate.errors import DataError
 from nucleate.evaluation.intervals import PairedDifference, paired_difference
-from nucleate.evaluation.report_tables import Table
 from nucleate.evaluation.results import COMPARED_SCORES, Evaluation
+from nucleate.pages import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
