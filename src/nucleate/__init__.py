@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nucleate.api.check import check
     from nucleate.api.compare import CompareSettings, compare
     from nucleate.api.convert import convert
     from nucleate.api.demo import demo
@@ -34,6 +35,7 @@ __all__ = [
     "PrepareSettings",
     "RegionSettings",
     "SegmentSettings",
+    "check",
     "compare",
     "convert",
     "demo",

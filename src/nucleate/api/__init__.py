@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nucleate.api.check import CheckReport, check
 from nucleate.api.compare import CompareSettings, compare
 from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.demo import DemoReport, demo
@@ -18,6 +19,7 @@ from nucleate.api.train import TrainReport, train
 from nucleate.inference import ImageArray
 
 __all__ = [
+    "CheckReport",
     "CompareSettings",
     "ConvertReport",
     "DemoReport",
@@ -34,6 +36,7 @@ __all__ = [
     "SegmentSettings",
     "TrainReport",
     "WholeSlideSettings",
+    "check",
     "compare",
     "convert",
     "demo",

@@ -17,6 +17,7 @@ from nucleate.errors import NucleateError
 COMMANDS: tuple[Callable[..., Any], ...] = (
     api.demo,
     api.prepare,
+    api.check,
     api.train,
     api.evaluate,
     api.compare,

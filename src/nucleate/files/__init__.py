@@ -7,6 +7,7 @@ from nucleate.files.atomic import json_text, unwritable, write_bytes, write_json
 from nucleate.files.images import (
     NPY_SUFFIX,
     has_one_channel,
+    image_mode,
     image_size,
     label_map_from_array,
     open_npy,
@@ -29,6 +30,7 @@ __all__ = [
     "check_pixels",
     "folder_lock",
     "has_one_channel",
+    "image_mode",
     "image_mpp",
     "image_size",
     "json_text",

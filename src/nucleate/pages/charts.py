@@ -34,6 +34,16 @@ def new_chart(width_in: float, height_in: float) -> tuple[Figure, Axes]:
         return figure, figure.subplots()
 
 
+def chart_row(width_in: float, height_in: float, count: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure of a size in inches, and two or more axes side by side."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
+        return figure, list(figure.subplots(1, count))
+
+
 def svg_of(figure: Figure) -> str:
     """Return a figure as SVG, the same text for the same figure."""
     import matplotlib as mpl

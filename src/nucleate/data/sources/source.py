@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nucleate.core import Frame, Masks, masks_from_label_map
 from nucleate.core.stain import StainNormalisation
 from nucleate.errors import DataError
-from nucleate.files import open_npy, read_label_map, read_rgb, rgb_from_array
+from nucleate.files import image_mode, open_npy, read_label_map, read_rgb, rgb_from_array
 
 SourceFormat = Literal[
     "nuinsseg",
@@ -196,6 +196,17 @@ def read_pixels(image: SourceImage) -> NDArray[np.uint8]:
             raise DataError(f"image {image.page}: values of 0 to 255 are needed", path=image.path)
         pixels = np.rint(pixels).astype(np.uint8)
     return rgb_from_array(pixels, image.path)
+
+
+def stored_mode(image: SourceImage) -> str:
+    """Return how an image is stored, in words (see `image_mode`).
+
+    Raises:
+        DataError: it is unreadable.
+    """
+    if image.page is None:
+        return image_mode(image.path)
+    return f"array of {open_npy(image.path).dtype}"
 
 
 def annotation_path(image: SourceImage) -> Path:
