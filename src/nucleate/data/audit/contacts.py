@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from nucleate.core import Masks
@@ -40,13 +40,11 @@ def find_contacts(masks: Masks) -> Contacts:
         masks: N masks; those without a pixel touch nothing.
     """
     touching, overlapping = np.zeros(len(masks), np.bool_), np.zeros(len(masks), np.bool_)
-    shared: Counter[tuple[int, int]] = Counter()
     height_px, width_px = masks.frame.shape
     tops, bottoms = masks.windows_xyxy[:, 1], masks.windows_xyxy[:, 3]
     for start in range(0, height_px if len(masks) else 0, STRIP_ROWS):
         # One row more than the strip, so that nuclei on either side of its lower edge meet.
-        stop = min(start + STRIP_ROWS, height_px)
-        end = min(stop + 1, height_px)
+        end = min(start + STRIP_ROWS + 1, height_px)
         # The type that OpenCV's morphology takes and that holds every index.
         owners = np.zeros((end - start, width_px), np.float32)
         for index in np.flatnonzero((tops < end) & (bottoms > start)).tolist():
@@ -55,19 +53,13 @@ def find_contacts(masks: Masks) -> Contacts:
             bitmap = masks.bitmap(index)[top - y1 : bottom - y1]
             window = owners[top - start : bottom - start, x1:x2]
             if (window * bitmap).any():
-                before = window[: max(stop - top, 0)][bitmap[: max(stop - top, 0)]]
-                others, counts = np.unique(before[before > 0].astype(np.int64) - 1, return_counts=True)
+                others = np.unique(window[bitmap]).astype(np.int64)
+                others = others[others > 0] - 1
                 overlapping[others] = True
                 overlapping[index] |= len(others) > 0
-                shared.update(dict(zip([(other, index) for other in others.tolist()], counts.tolist(), strict=True)))
             window[bitmap] = index + 1
         touching[_touching(owners)] = True
-    areas = masks.areas_px()
-    repeats = tuple(
-        pair
-        for pair, count in sorted(shared.items())
-        if count >= REPEAT_IOU * (int(areas[pair[0]]) + int(areas[pair[1]]) - count)
-    )
+    repeats = _repeats(masks, np.flatnonzero(overlapping))
     return Contacts(touching=touching | overlapping, overlapping=overlapping, repeats=repeats)
 
 
@@ -92,3 +84,32 @@ def _touching(owners: NDArray[np.float32]) -> NDArray[np.int64]:
     lowest = cv2.erode(np.where(is_free, np.float32(np.inf), owners), _KERNEL)
     beside = owners[((highest != owners) | (lowest != owners)) & ~is_free]
     return np.unique(beside.astype(np.int64)) - 1
+
+
+def _repeats(masks: Masks, overlapping: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
+    windows, areas = masks.windows_xyxy[overlapping], masks.areas_px()[overlapping]
+    boxes = shapely.box(*windows.T)
+    firsts, seconds = shapely.STRtree(boxes).query(boxes, predicate="intersects")
+    # No masks of so different areas can have that IoU, which spares most of the exact comparisons.
+    near = (firsts < seconds) & (
+        np.minimum(areas[firsts], areas[seconds]) >= REPEAT_IOU * np.maximum(areas[firsts], areas[seconds])
+    )
+    found = []
+    for one, other in zip(firsts[near].tolist(), seconds[near].tolist(), strict=True):
+        first, second = int(overlapping[one]), int(overlapping[other])
+        shared = _shared_px(masks, first, second)
+        if shared >= REPEAT_IOU * (int(areas[one]) + int(areas[other]) - shared):
+            found.append((first, second))
+    return tuple(sorted(found))
+
+
+def _shared_px(masks: Masks, first: int, second: int) -> int:
+    a, b = masks.windows_xyxy[first].tolist(), masks.windows_xyxy[second].tolist()
+    left, top, right, bottom = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    if left >= right or top >= bottom:
+        return 0
+    crops = [
+        masks.bitmap(index)[top - window[1] : bottom - window[1], left - window[0] : right - window[0]]
+        for index, window in ((first, a), (second, b))
+    ]
+    return int(np.count_nonzero(crops[0] & crops[1]))

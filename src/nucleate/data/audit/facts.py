@@ -12,8 +12,8 @@ from nucleate.core import Masks
 from nucleate.data.audit.contacts import count_parts_and_holes, find_contacts
 from nucleate.data.audit.likeness import perceptual_hash
 
-# A grid of 48 x 48 places is enough for an organ's colours, and 7 kB an image.
-SAMPLES_A_SIDE = 48
+# A grid of 32 x 32 places is enough for an organ's colours, and 3 kB an image.
+SAMPLES_A_SIDE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -61,7 +61,7 @@ def like_pairs(hashes: NDArray[np.bool_]) -> list[LikePair]:
     count = len(hashes)
     signs = np.zeros((count, BLOCK * BLOCK), np.float32)
     signs[:, 1:] = np.where(hashes, 1, -1)
-    turned = [each.reshape(count, -1).T for each in _orientations(signs.reshape(count, BLOCK, BLOCK))]
+    turned = [each.reshape(count, BLOCK * BLOCK).T for each in _orientations(signs.reshape(count, BLOCK, BLOCK))]
     pairs = []
     for start in range(0, count, COMPARED_AT_ONCE):
         some = signs[start : start + COMPARED_AT_ONCE]

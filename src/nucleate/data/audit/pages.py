@@ -13,6 +13,7 @@ from nucleate.core.stain import od_to_rgb
 from nucleate.data.audit import charts
 from nucleate.data.audit.drawings import contact_sheet, thumbnail
 from nucleate.data.audit.findings import Finding
+from nucleate.data.audit.likeness import HASH_BITS, MOST_DIFFERING_BITS
 from nucleate.data.audit.report import Audit
 from nucleate.data.audit.statistics import DatasetStatistics, GroupStatistics, Rgb
 from nucleate.pages import Picture, Table, render, svg_picture, versions
@@ -80,6 +81,8 @@ def audit_to_html(audit: Audit, *, title: str, facts: Sequence[tuple[str, str]] 
             if audit.count_of(level)  # type: ignore[arg-type]
         ],
         pairs=pairs,
+        hash_bits=HASH_BITS,
+        most_bits=MOST_DIFFERING_BITS,
         more_pairs=max(0, len(audit.alike) - MOST_PAIRS),
         left_out=[Listed.of(f"{reason}: {len(items):,}", items) for reason, items in audit.left_out.items()],
         mended=[Listed.of(f"{reason}: {len(items):,}", items) for reason, items in audit.mended.items()],

@@ -14,6 +14,8 @@ from nucleate.data.audit.findings import AuditedImage
 
 Rgb = tuple[int, int, int]
 UNKNOWN = "not known"
+# A percentile of an organ's colours needs no more.
+MOST_SAMPLES = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,9 +106,9 @@ def _statistics(name: str, images: Sequence[AuditedImage]) -> GroupStatistics:
     diameters = [image.nuclei.diameters_px for image in images]
     mpps = [image.frame.mpp for image in images]
     known = [mpp for mpp in mpps if mpp is not None]
-    pixels = np.concatenate([_balanced(image.facts.samples_rgb) for image in images])
-    tissue = pixels[(pixels < DEFAULT_FIT.white * np.exp(-DEFAULT_FIT.minimum_od)).any(axis=1)]
-    plain = np.concatenate([image.facts.samples_rgb for image in images])
+    plain = _thinned(np.concatenate([image.facts.samples_rgb for image in images]))
+    pixels = _thinned(np.concatenate([_balanced(image.facts.samples_rgb) for image in images]))
+    is_tissue = (pixels < DEFAULT_FIT.white * np.exp(-DEFAULT_FIT.minimum_od)).any(axis=1)
     return GroupStatistics(
         name=name,
         images=len(images),
@@ -117,11 +119,14 @@ def _statistics(name: str, images: Sequence[AuditedImage]) -> GroupStatistics:
         if len(known) == len(images)
         else None,
         touching=sum(int(np.count_nonzero(image.nuclei.touching)) for image in images),
-        colour=_mean_colour(plain[(pixels < DEFAULT_FIT.white * np.exp(-DEFAULT_FIT.minimum_od)).any(axis=1)])
-        if len(tissue)
-        else None,
+        colour=_mean_colour(plain[is_tissue]) if is_tissue.any() else None,
         stain=fit_macenko_pixels(pixels),
     )
+
+
+def _thinned(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return about `MOST_SAMPLES` of (N, 3) colours, evenly taken."""
+    return pixels[:: -(-len(pixels) // MOST_SAMPLES)]
 
 
 def _balanced(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
