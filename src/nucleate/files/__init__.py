@@ -13,6 +13,7 @@ from nucleate.files.images import (
     open_npy,
     read_label_map,
     read_rgb,
+    read_stored_labels,
     write_image,
 )
 from nucleate.files.limits import DAMAGED, ReadLimits, check_file, check_pixels
@@ -39,6 +40,7 @@ __all__ = [
     "open_npy",
     "read_label_map",
     "read_rgb",
+    "read_stored_labels",
     "rgb_from_array",
     "rgb_from_picture",
     "unwritable",

@@ -115,6 +115,15 @@ def read_label_map(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[n
     Raises:
         DataError: the file is missing, unreadable, above the limits, in colour, not integer, or negative.
     """
+    return np.asarray(read_stored_labels(path, limits).astype(np.int64))
+
+
+def read_stored_labels(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[np.integer]:
+    """Return what `read_label_map` does in the file's own type of integers, which takes a fraction of the memory.
+
+    Raises:
+        DataError: the file is missing, unreadable, above the limits, in colour, not integer, or negative.
+    """
     check_file(path, limits)
     labels: NDArray[Any]
     if path.suffix.lower() == NPY_SUFFIX:
@@ -129,7 +138,7 @@ def read_label_map(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[n
                 labels = np.asarray(image)
             except DAMAGED as error:
                 raise DataError(f"damaged image: {error}", path=path) from error
-    return label_map_from_array(labels, path)
+    return _checked_labels(labels, path)
 
 
 def label_map_from_array(labels: NDArray[Any], path: Path | None = None) -> NDArray[np.int64]:
@@ -142,6 +151,10 @@ def label_map_from_array(labels: NDArray[Any], path: Path | None = None) -> NDAr
     Raises:
         DataError: another shape, no integers, or negative ones.
     """
+    return np.asarray(_checked_labels(labels, path).astype(np.int64))
+
+
+def _checked_labels(labels: NDArray[Any], path: Path | None) -> NDArray[np.integer]:
     # Stacks of one page, and one channel behind the sides.
     while labels.ndim > 2 and 1 in (labels.shape[0], labels.shape[-1]):
         labels = labels[0] if labels.shape[0] == 1 else labels[..., 0]
@@ -157,7 +170,10 @@ def label_map_from_array(labels: NDArray[Any], path: Path | None = None) -> NDAr
         raise DataError(f"label images hold integers, this holds {labels.dtype}", path=path)
     if labels.size and int(labels.min()) < 0:
         raise DataError(f"negative id {int(labels.min())}: ids are 1 and up, 0 is background", path=path)
-    return np.asarray(labels.astype(np.int64))
+    if labels.dtype.kind == "b":
+        return labels.astype(np.uint8)
+    # numpy counts no uint64.
+    return labels.astype(np.int64) if labels.dtype == np.uint64 else labels
 
 
 def open_npy(path: Path) -> NDArray[Any]:

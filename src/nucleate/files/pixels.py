@@ -136,7 +136,9 @@ def rgb_from_picture(
     # Pillow keeps the high byte of 16-bit colours; only the undecoded tile says that there were 16.
     is_deep = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
     try:
-        upright = ImageOps.exif_transpose(picture)
+        # Each of Pillow's copies takes four bytes a pixel, so none is made without need.
+        is_upright = picture.getexif().get(0x0112, 1) == 1
+        upright = picture if is_upright else ImageOps.exif_transpose(picture)
         if upright.mode[0] in "IF":
             values = np.asarray(upright)
             # Older Pillow opens 16-bit grey in 32 bits.
@@ -145,7 +147,8 @@ def rgb_from_picture(
             return rgb_from_array(values, path, limits=limits)
         if upright.mode == "La":
             upright = upright.convert("LA")
-        pixels = np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
+        mode = "RGBA" if upright.has_transparency_data else "RGB"
+        pixels = np.asarray(upright if upright.mode == mode else upright.convert(mode))
     except DAMAGED as error:
         raise DataError(f"damaged image: {error}", path=path) from error
     if is_deep and 0 < (high := int(pixels[:, :, :3].max())) < LEAST_WHITE_16_BIT // 256:
