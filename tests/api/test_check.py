@@ -245,7 +245,7 @@ def test_files_of_a_folder_are_its_splits(tmp_path: Path) -> None:
         (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
     report = check(folder)
     # An image in both splits counts for both; the nuclei are those of its first file.
-    assert report.splits == (("test", 2, 1), ("train", 2, 1))
+    assert report.splits == (("train", 2, 1), ("test", 2, 1))
     kinds = {each.what: each.items for each in report.audit.findings if each.level == "error"}
     assert kinds == {
         "images in several splits": ("c.png (test, train)",),

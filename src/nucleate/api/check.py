@@ -14,6 +14,7 @@ from rich.progress import track
 from nucleate.data.audit.files import AUDIT_NAMES, write_audit
 from nucleate.data.audit.findings import LEVELS
 from nucleate.data.audit.report import JSON_NAME, Audit
+from nucleate.data.audit.statistics import split_counts
 from nucleate.data.audited import CocoAudit
 from nucleate.data.coco_sets import CocoSet, read_coco_sets
 from nucleate.data.report import tally
@@ -87,18 +88,11 @@ def check(data: Path, *, images: Path | None = None, output: Path | None = None)
         first = next((each.items[0] for each in problems if each.items), "the file names no image")
         raise DataError(f"none of {len(sets.images)} images can be checked, first: {first}", path=data)
     audit = Audit.of(found.images, problems=problems, mended=tally(found.mended))
-    names = dict.fromkeys(split for image in audit.images for split in image.splits)
-    splits = tuple(
-        (
-            name,
-            sum(name in image.splits for image in audit.images),
-            sum(len(image.nuclei) for image in audit.images if name in image.splits),
-        )
-        for name in names
-    )
     if output is not None:
         write_audit(Path(output), audit, name=data.stem or data.resolve().name, recorded=_recorded(sets))
-    return CheckReport(data=data, audit=audit, splits=splits, output=None if output is None else Path(output))
+    return CheckReport(
+        data=data, audit=audit, splits=split_counts(audit.images), output=None if output is None else Path(output)
+    )
 
 
 def _recorded(sets: CocoSet) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from nucleate.core.stain import od_to_rgb
 from nucleate.data.audit import charts
 from nucleate.data.audit.drawings import contact_sheet, thumbnail
-from nucleate.data.audit.findings import Finding
 from nucleate.data.audit.likeness import HASH_BITS, MOST_DIFFERING_BITS
 from nucleate.data.audit.report import Audit
 from nucleate.data.audit.statistics import DatasetStatistics, GroupStatistics, Rgb
@@ -123,8 +122,11 @@ def statistics_to_html(audit: Audit, statistics: DatasetStatistics, *, title: st
     )
 
 
-def _verdict(audit: Audit) -> Finding | None:
-    return next((each for each in audit.findings if each.level == "error"), None)
+def _verdict(audit: Audit) -> str:
+    errors, warnings = audit.lines_of("error"), audit.count_of("warning") + len(audit.left_out) + len(audit.mended)
+    if errors:
+        return f"Results with this data set would be wrong: {audit.findings[0].what}."
+    return f"No errors; {warnings} to look at." if warnings else "No errors, no warnings."
 
 
 def _totals(audit: Audit) -> list[tuple[str, str]]:

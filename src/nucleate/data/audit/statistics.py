@@ -64,7 +64,7 @@ class DatasetStatistics:
         grouped_by: what the groups are: organ, or source where no organ is known.
         groups: most images first; () where there is only one.
         classes: number of nuclei by class, most first.
-        splits: (name, images, nuclei) by split, in the order in which they are met.
+        splits: (name, images, nuclei) by split.
     """
 
     overall: GroupStatistics
@@ -82,18 +82,23 @@ def dataset_statistics(images: Sequence[AuditedImage]) -> DatasetStatistics:
         grouped[group_name(image, by_organ=by_organ)].append(image)
     groups = [_statistics(name, members) for name, members in grouped.items()] if len(grouped) > 1 else []
     classes = Counter(name for image in images for name in image.class_names)
-    splits: dict[str, list[AuditedImage]] = defaultdict(list)
-    for image in images:
-        for split in image.splits:
-            splits[split].append(image)
     return DatasetStatistics(
         overall=_statistics("all images", images),
         grouped_by="organ" if by_organ else "source",
         groups=tuple(sorted(groups, key=lambda group: (-group.images, group.name))),
         classes=tuple(sorted(classes.items(), key=lambda each: (-each[1], each[0]))),
-        splits=tuple(
-            (name, len(members), sum(len(image.nuclei) for image in members)) for name, members in splits.items()
-        ),
+        splits=split_counts(images),
+    )
+
+
+def split_counts(images: Sequence[AuditedImage]) -> tuple[tuple[str, int, int], ...]:
+    """Return (name, images, nuclei) by split: train, val and test first."""
+    splits: dict[str, list[AuditedImage]] = {name: [] for name in ("train", "val", "test")}
+    for image in images:
+        for split in image.splits:
+            splits.setdefault(split, []).append(image)
+    return tuple(
+        (name, len(members), sum(len(image.nuclei) for image in members)) for name, members in splits.items() if members
     )
 
 
