@@ -108,7 +108,7 @@ class CocoAudit:
                 class_names=tuple(names[entry.category_id] for entry in kept),
                 annotations_found=len(entries),
                 facts=examine_image(pixels, masks, np.array([entry.label_id for entry in kept], np.int64), mode=mode),
-                decode=partial(decode_annotations, record.frame, kept),
+                decode=partial(_decode_entries, record.frame, kept),
             )
         )
 
@@ -184,9 +184,13 @@ def _misfit_boxes(entries: Sequence[CocoAnnotation], masks: Masks, file_name: st
     return found
 
 
-def _decode(frame: Frame, segmentations: Sequence[Segmentation]) -> Masks:
+def _decode_entries(frame: Frame, entries: Sequence[CocoAnnotation], indices: Sequence[int]) -> Masks:
+    return decode_annotations(frame, tuple(entries[index] for index in indices))
+
+
+def _decode(frame: Frame, segmentations: Sequence[Segmentation], indices: Sequence[int]) -> Masks:
     codes = []
-    for each in segmentations:
+    for each in (segmentations[index] for index in indices):
         if isinstance(each.value, dict):
             code = each.value
             codes.append(

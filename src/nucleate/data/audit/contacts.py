@@ -88,7 +88,7 @@ def _touching(owners: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def _repeats(masks: Masks, overlapping: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
     windows, areas = masks.windows_xyxy[overlapping], masks.areas_px()[overlapping]
-    boxes = shapely.box(*windows.T)
+    boxes = np.asarray(shapely.box(*windows.T), np.object_).reshape(-1)
     firsts, seconds = shapely.STRtree(boxes).query(boxes, predicate="intersects")
     # No masks of so different areas can have that IoU, which spares most of the exact comparisons.
     near = (firsts < seconds) & (

@@ -19,6 +19,8 @@ from nucleate.pages import Picture, jpeg_picture
 from nucleate.pages.colours import YELLOW, rgb_of
 
 SHEET_PX, THUMBNAIL_PX = 360, 200
+# Of a larger image the middle is shown: nuclei would be dots.
+CROP_PX = 1024
 # A sheet of more would be no overview, and many MB.
 MOST_IN_SHEET = 60
 JPEG_QUALITY = 82
@@ -42,11 +44,12 @@ def contact_sheet(images: Sequence[AuditedImage]) -> list[Picture]:
         chosen = min(groups[name], key=lambda image: abs(len(image.nuclei) - median))
         pixels = _read(chosen)
         if pixels is not None:
+            cropped = ", its middle" if max(pixels.shape[:2]) > CROP_PX else ""
             pictures.append(
                 jpeg_picture(
                     _jpeg(_outlined(chosen, pixels), SHEET_PX),
                     f"{chosen.file_name} with outlines",
-                    f"{name}: {chosen.file_name}, {len(chosen.nuclei)} nuclei",
+                    f"{name}: {chosen.file_name}, {len(chosen.nuclei)} nuclei{cropped}",
                 )
             )
     return pictures
@@ -60,14 +63,24 @@ def thumbnail(image: AuditedImage) -> Picture | None:
     return jpeg_picture(_jpeg(pixels, THUMBNAIL_PX), image.file_name, image.where)
 
 
-def _outlined(image: AuditedImage, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _middle(pixels: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Return the window in the middle of an image that is shown, x1, y1, x2, y2."""
     height_px, width_px = pixels.shape[:2]
+    left, top = max(0, (width_px - CROP_PX) // 2), max(0, (height_px - CROP_PX) // 2)
+    return left, top, min(width_px, left + CROP_PX), min(height_px, top + CROP_PX)
+
+
+def _outlined(image: AuditedImage, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    left, top, right, bottom = _middle(pixels)
+    width_px, height_px = right - left, bottom - top
     scale = min(1.0, _DRAWN_PX / max(height_px, width_px))
     size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    canvas = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    masks = image.decode()
+    canvas = np.asarray(cv2.resize(pixels[top:bottom, left:right], size, interpolation=cv2.INTER_AREA), np.uint8)
+    x1, y1, x2, y2 = image.nuclei.windows_xyxy.T
+    inside = (x1 < right) & (x2 > left) & (y1 < bottom) & (y2 > top)
+    masks = image.decode(np.flatnonzero(inside).tolist())
     rings = [
-        np.rint(ring * (scale * 2**_SUBPIXEL_BITS)).astype(np.int32)
+        np.rint((ring - (left, top)) * (scale * 2**_SUBPIXEL_BITS)).astype(np.int32)
         for index in range(len(masks))
         for outline in trace_outlines(masks, index)
         for ring in (outline.exterior_xy, *outline.holes_xy)

@@ -22,6 +22,7 @@ class NucleiFacts:
 
     Attributes:
         label_ids: (N,) numbers in the source.
+        windows_xyxy: (N, 4) that hold them, half-open.
         areas_px: (N,).
         touching: (N,) see `Contacts`.
         overlapping: (N,) see `Contacts`.
@@ -31,6 +32,7 @@ class NucleiFacts:
     """
 
     label_ids: NDArray[np.int64]
+    windows_xyxy: NDArray[np.int32]
     areas_px: NDArray[np.int64]
     touching: NDArray[np.bool_]
     overlapping: NDArray[np.bool_]
@@ -98,6 +100,7 @@ def examine_image(image_rgb: NDArray[np.uint8], masks: Masks, label_ids: NDArray
         samples_rgb=_samples(image_rgb),
         nuclei=NucleiFacts(
             label_ids=np.asarray(label_ids, np.int64),
+            windows_xyxy=masks.windows_xyxy,
             areas_px=masks.areas_px(),
             touching=contacts.touching,
             overlapping=contacts.overlapping,

@@ -37,7 +37,7 @@ class AuditedImage:
         class_names: (N,) of its nuclei.
         annotations_found: in the source, those that were left out with them.
         facts: see there.
-        decode: its masks, when they are asked for.
+        decode: the masks of some of its nuclei, given by their indices, when they are asked for.
     """
 
     file_name: str
@@ -50,7 +50,7 @@ class AuditedImage:
     class_names: tuple[str, ...]
     annotations_found: int
     facts: ImageFacts
-    decode: Callable[[], Masks]
+    decode: Callable[[Sequence[int]], Masks]
 
     @property
     def nuclei(self) -> NucleiFacts:
