@@ -20,13 +20,13 @@ def relabel_sequentially(label_map: NDArray[np.integer]) -> tuple[NDArray[np.int
         # Counting: ten times faster than sorting all pixels.
         present = np.zeros(int(label_map.max()) + 1, np.bool_)
         for some in _bands(label_map):
-            present |= np.bincount(some.reshape(-1), minlength=len(present)) > 0
+            present |= np.bincount(some.astype(np.int64).reshape(-1), minlength=len(present)) > 0
         present[0] = False
         numbers = np.cumsum(present, dtype=np.int32)
         numbers[0] = 0
         sequential = np.empty(label_map.shape, np.int32)
         for some, target in zip(_bands(label_map), _bands(sequential), strict=True):
-            target[...] = numbers[some]
+            target[...] = numbers[some.astype(np.int64)]
         return sequential, np.flatnonzero(present)
     ids, positions = np.unique(label_map, return_inverse=True)
     positions = positions.reshape(label_map.shape).astype(np.int32)
@@ -71,5 +71,5 @@ def label_map_from_masks(masks: Masks, priority: NDArray[np.floating] | None = N
 
 
 def _bands(label_map: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-    """Return a map's rows in parts: indexing turns each into eight bytes a pixel."""
+    """Return a map's rows in parts: counting and indexing take eight bytes a pixel."""
     return [label_map[start : start + ROWS_AT_ONCE] for start in range(0, len(label_map), ROWS_AT_ONCE)]

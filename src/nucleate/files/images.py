@@ -170,10 +170,7 @@ def _checked_labels(labels: NDArray[Any], path: Path | None) -> NDArray[np.integ
         raise DataError(f"label images hold integers, this holds {labels.dtype}", path=path)
     if labels.size and int(labels.min()) < 0:
         raise DataError(f"negative id {int(labels.min())}: ids are 1 and up, 0 is background", path=path)
-    if labels.dtype.kind == "b":
-        return labels.astype(np.uint8)
-    # numpy counts no uint64.
-    return labels.astype(np.int64) if labels.dtype == np.uint64 else labels
+    return labels.astype(np.uint8) if labels.dtype.kind == "b" else labels
 
 
 def open_npy(path: Path) -> NDArray[Any]:

@@ -13,6 +13,8 @@ from nucleate.data.audit.findings import AuditedImage, Finding
 from nucleate.data.audit.pages import MOST_ITEMS, audit_to_html, statistics_to_html
 from nucleate.data.audit.report import Audit
 from nucleate.data.audit.statistics import dataset_statistics
+from nucleate.data.sources import SourceImage
+from nucleate.data.sources.source import stored_mode
 from tests.data.sources import box_mask
 from tests.synthetic import draw_he
 
@@ -139,3 +141,9 @@ def test_statistics_of_glass_without_nuclei_are_a_page() -> None:
     assert statistics.overall.colour is None
     assert np.isnan(statistics.overall.touching_percent)
     assert "<h1>Nothing</h1>" in statistics_to_html(audit, statistics, title="Nothing")
+
+
+def test_pages_of_an_array_say_its_type(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.zeros((2, 8, 8, 3), np.float32))
+    image = SourceImage(key="0", path=tmp_path / "images.npy", annotation=0, page=1)
+    assert stored_mode(image) == "array of float32"
