@@ -307,3 +307,11 @@ def test_stored_labels_keep_their_type_but_truth_values(tmp_path: Path, kind: ty
     labels = read_stored_labels(tmp_path / "a.npy")
     assert labels.dtype == (np.uint8 if kind is np.bool_ else kind)
     assert np.array_equal(labels, LABELS % 2)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_pictures_of_many_rows_are_read_as_one(tmp_path: Path, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "a.png", np.dstack([RGB, RGB[..., 0]])[..., :channels])
+    whole = read_rgb(path)
+    monkeypatch.setattr("nucleate.files.pixels.ROWS_AT_ONCE", 4)
+    assert np.array_equal(read_rgb(path), whole)

@@ -18,6 +18,7 @@ from nucleate.files.limits import DAMAGED, DEFAULT_LIMITS, ReadLimits, check_pix
 LEAST_WHITE_16_BIT = 2**14
 # Floats that round to 0 or 255 may overshoot 0 to 1, as interpolation makes them do.
 OVERSHOOT = 1 / 510
+ROWS_AT_ONCE = 2048
 _CHANNELS = (1, 3, 4)
 
 
@@ -148,12 +149,23 @@ def rgb_from_picture(
         if upright.mode == "La":
             upright = upright.convert("LA")
         mode = "RGBA" if upright.has_transparency_data else "RGB"
-        pixels = np.asarray(upright if upright.mode == mode else upright.convert(mode))
+        pixels = _pixels_of(upright if upright.mode == mode else upright.convert(mode))
     except DAMAGED as error:
         raise DataError(f"damaged image: {error}", path=path) from error
     if is_deep and 0 < (high := int(pixels[:, :, :3].max())) < LEAST_WHITE_16_BIT // 256:
         raise DataError(_too_dark(256 * high), path=path)
     return rgb_from_array(pixels, path, limits=limits)
+
+
+def _pixels_of(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return a picture's (H, W, channels) values; at once, numpy takes twice their bytes on the way."""
+    if picture.height <= ROWS_AT_ONCE:
+        return np.asarray(picture)
+    pixels = np.empty((picture.height, picture.width, len(picture.getbands())), np.uint8)
+    for top in range(0, picture.height, ROWS_AT_ONCE):
+        bottom = min(top + ROWS_AT_ONCE, picture.height)
+        pixels[top:bottom] = np.asarray(picture.crop((0, top, picture.width, bottom)))
+    return pixels
 
 
 def check_picture(picture: Image.Image, path: Path | None = None, *, limits: ReadLimits = DEFAULT_LIMITS) -> None:

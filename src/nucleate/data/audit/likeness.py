@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 HASH_PX = 64
 BLOCK = 16
 HASH_BITS = BLOCK * BLOCK - 1
-# Of 255 bits. Measured by benchmarks/near_identical.py (docs/audit.md): resized, recompressed and turned copies differ in at most 18,
-# slightly cropped and tilted ones in at most 65; of different
-# images the closest two in 89.
+# Of 255 bits, measured by benchmarks/near_identical.py (docs/audit.md): resized, recompressed and turned copies differ
+# in at most 18, slightly cropped and tilted ones in at most 65; of different images the closest two in 89.
 MOST_DIFFERING_BITS = 72
 # Grey values; an image without any structure (glass, black) has no hash that says something.
 LEAST_CONTRAST = 2.0
