@@ -33,9 +33,9 @@ from nucleate.api.scoring import EvaluateSettings
 from nucleate.api.train import train_once
 from nucleate.api.training_start import TrainSettings, training_start
 from nucleate.data import CocoDataset, FoldSplit, read_dataset
-from nucleate.evaluation.reporting.palette import BLUE, GREY, VERMILION
 from nucleate.export.figures import figure_png
 from nucleate.files import write_bytes, write_json
+from nucleate.pages.colours import BLUE, GREY, VERMILION
 from nucleate.training.session import is_finished
 
 RECIPE = "star-convex"

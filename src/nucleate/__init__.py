@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nucleate.api.check import check
     from nucleate.api.compare import compare
     from nucleate.api.convert import convert
     from nucleate.api.cross_validate import FoldTraining, cross_validate
@@ -39,6 +40,7 @@ __all__ = [
     "RegionSettings",
     "SegmentSettings",
     "TrainSettings",
+    "check",
     "compare",
     "convert",
     "cross_validate",

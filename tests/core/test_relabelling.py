@@ -31,3 +31,11 @@ def test_every_integer_type_is_taken(kind: type[np.generic]) -> None:
 
 def test_a_map_without_pixels_has_no_id() -> None:
     assert len(relabel_sequentially(np.zeros((0, 3), np.int64))[1]) == 0
+
+
+def test_maps_of_many_rows_are_numbered_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nucleate.core.label_maps.ROWS_AT_ONCE", 2)
+    label_map = np.array([[0, 9], [4, 0], [9, 9], [0, 2], [7, 0]], np.uint16)
+    sequential, ids = relabel_sequentially(label_map)
+    assert ids.tolist() == [2, 4, 7, 9]
+    assert sequential.tolist() == [[0, 4], [2, 0], [4, 4], [0, 1], [3, 0]]

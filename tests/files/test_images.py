@@ -17,10 +17,12 @@ from nucleate.errors import DataError
 from nucleate.files import (
     ReadLimits,
     has_one_channel,
+    image_mode,
     image_size,
     open_npy,
     read_label_map,
     read_rgb,
+    read_stored_labels,
     write_image,
 )
 
@@ -273,3 +275,43 @@ def test_label_maps_of_a_single_row_or_column_keep_their_shape(
     else:
         write_image(path, labels)
     assert np.array_equal(read_label_map(path), labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "mode"),
+    [
+        ("a.png", RGB, "RGB, 8 bit"),
+        ("a.jpg", RGB, "RGB, 8 bit"),
+        ("a.png", RGB[..., 0], "grey, 8 bit"),
+        ("a.png", np.dstack([RGB, RGB[..., 0]]), "RGB and transparency, 8 bit"),
+        ("a.png", LABELS.astype(np.uint16), "grey, 16 bit"),
+        ("a.tif", RGB, "RGB, 8 bit"),
+        ("a.tif", LABELS.astype(np.uint16), "grey, 16 bit"),
+        ("a.tif", LABELS.astype(np.float32), "grey, floating point"),
+    ],
+)
+def test_modes_are_told_in_words(tmp_path: Path, name: str, pixels: NDArray[Any], mode: str) -> None:
+    assert image_mode(saved(tmp_path / name, pixels)) == mode
+
+
+def test_the_mode_of_16_bit_colours_is_not_pillows(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), RGB.astype(np.uint16) * 257)
+    assert image_mode(tmp_path / "a.png") == "RGB, 16 bit"
+    tifffile.imwrite(tmp_path / "a.tif", RGB.astype(np.uint16) * 257, photometric="rgb")
+    assert image_mode(tmp_path / "a.tif") == "RGB, 16 bit"
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.uint16, np.uint64])
+def test_stored_labels_keep_their_type_but_truth_values(tmp_path: Path, kind: type[np.generic]) -> None:
+    np.save(tmp_path / "a.npy", (LABELS % 2).astype(kind))
+    labels = read_stored_labels(tmp_path / "a.npy")
+    assert labels.dtype == (np.uint8 if kind is np.bool_ else kind)
+    assert np.array_equal(labels, LABELS % 2)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_pictures_of_many_rows_are_read_as_one(tmp_path: Path, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "a.png", np.dstack([RGB, RGB[..., 0]])[..., :channels])
+    whole = read_rgb(path)
+    monkeypatch.setattr("nucleate.files.pixels.ROWS_AT_ONCE", 4)
+    assert np.array_equal(read_rgb(path), whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nucleate.api.check import CheckReport, check
 from nucleate.api.compare import compare
 from nucleate.api.convert import ConvertReport, convert
 from nucleate.api.cross_validate import FoldTraining, cross_validate
@@ -22,6 +23,7 @@ from nucleate.api.training_start import TrainSettings
 from nucleate.inference import ImageArray
 
 __all__ = [
+    "CheckReport",
     "CompareSettings",
     "ConvertReport",
     "CrossValidationReport",
@@ -44,6 +46,7 @@ __all__ = [
     "TrainReport",
     "TrainSettings",
     "WholeSlideSettings",
+    "check",
     "compare",
     "convert",
     "cross_validate",

@@ -12,8 +12,9 @@ from typing import Any
 
 from nucleate.errors import ResultsError
 from nucleate.evaluation import Evaluation, detectron2_scores
-from nucleate.evaluation.report_tables import SCORE_HEADINGS, Table
+from nucleate.evaluation.report_tables import SCORE_HEADINGS
 from nucleate.files import write_json, write_text
+from nucleate.pages import Table
 
 SCORES_NAME = "test_scores.json"
 JSON_NAME, MARKDOWN_NAME = "cross_validation.json", "cross_validation.md"

@@ -11,10 +11,11 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import track
 
-from nucleate.api.prepared_folder import AUDIT_NAME, finished_report
+from nucleate.api.prepared_folder import finished_report
 from nucleate.api.prepared_splits import split_images
 from nucleate.core.stain import StainNormalisation
 from nucleate.data.assembly import (
+    IMAGES_FOLDER,
     AssemblySettings,
     Candidate,
     Normalise,
@@ -22,6 +23,9 @@ from nucleate.data.assembly import (
     prepare_image,
     stain_reference,
 )
+from nucleate.data.audit.files import write_audit
+from nucleate.data.audit.report import Audit
+from nucleate.data.audited import audited_preparation
 from nucleate.data.classes import list_classes
 from nucleate.data.document import numbered, write_documents
 from nucleate.data.grouping import grouping_kind, read_grouping
@@ -175,15 +179,19 @@ def prepare(sources: Sequence[Path], *, output: Path, settings: PrepareSettings 
         dropped += unfit + [each for image in images for each in image.dropped]
         items = tally(dropped)
         notes += classes.notes() + preparation_notes(images) + vague_area_notes(folder)
-        report = make_report(output, images, lists, items=items, notes=notes, stain=stain)
-        audit = {
-            **recorded,
-            "report": report.to_dict(),
-            "left_out": items,
-            "mended": mended_items(images),
-            "inexact_polygons": inexact_polygons(images),
-        }
-        write_json(folder / AUDIT_NAME, audit, indent=1)
+        audit = Audit.of(
+            audited_preparation(images, folder / IMAGES_FOLDER, classes=classes, splits=splits),
+            left_out=items,
+            mended=mended_items(images),
+        )
+        report = make_report(output, images, lists, audit=audit, notes=notes, stain=stain)
+        write_audit(
+            folder,
+            audit,
+            name=", ".join(name for name, _ in opened),
+            facts=[("Sources", ", ".join(f"{name} ({source.format})" for name, source in opened))],
+            recorded={**recorded, "report": report.to_dict(), "inexact_polygons": inexact_polygons(images)},
+        )
     logger.info("%s: %d images, %d nuclei", output, report.images, report.nuclei)
     return report
 

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nucleate.data.audit.files import AUDIT_NAMES
+from nucleate.data.audit.report import JSON_NAME
 from nucleate.data.report import PrepareReport
 from nucleate.data.staging import strangers_in
 from nucleate.errors import ResultsError
 
-AUDIT_NAME = "audit.json"
-OWN_NAMES = frozenset({"images", "vague_areas", "annotations", "folds", AUDIT_NAME})
+OWN_NAMES = frozenset({"images", "vague_areas", "annotations", "folds", *AUDIT_NAMES})
 
 
 def finished_report(output: Path, recorded: dict[str, Any], *, fresh: bool) -> PrepareReport | None:
@@ -25,7 +26,7 @@ def finished_report(output: Path, recorded: dict[str, Any], *, fresh: bool) -> P
     if not strangers_in(output, ()):
         return None
     try:
-        audit = json.loads((output / AUDIT_NAME).read_text(encoding="utf-8"))
+        audit = json.loads((output / JSON_NAME).read_text(encoding="utf-8"))
         report = PrepareReport.from_dict(audit["report"], output)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultsError(

@@ -18,6 +18,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     api.demo,
     api.fetch,
     api.prepare,
+    api.check,
     api.train,
     api.evaluate,
     api.compare,

@@ -11,18 +11,23 @@ from nucleate.core.masks import Masks
 
 # Ids up to this, or up to the number of pixels, are counted in a table; larger ones are sorted.
 SMALL_ID = 65_536
+ROWS_AT_ONCE = 1024
 
 
 def relabel_sequentially(label_map: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Return the map with ids 1..n in ascending order of the old ids, and the (n,) old ids."""
     if label_map.size and label_map.min() >= 0 and label_map.max() <= max(label_map.size, SMALL_ID):
         # Counting: ten times faster than sorting all pixels.
-        counted = label_map.astype(np.int64)
-        present = np.bincount(counted.reshape(-1)) > 0
+        present = np.zeros(int(label_map.max()) + 1, np.bool_)
+        for some in _bands(label_map):
+            present |= np.bincount(some.astype(np.int64).reshape(-1), minlength=len(present)) > 0
         present[0] = False
         numbers = np.cumsum(present, dtype=np.int32)
         numbers[0] = 0
-        return numbers[counted], np.flatnonzero(present)
+        sequential = np.empty(label_map.shape, np.int32)
+        for some, target in zip(_bands(label_map), _bands(sequential), strict=True):
+            target[...] = numbers[some.astype(np.int64)]
+        return sequential, np.flatnonzero(present)
     ids, positions = np.unique(label_map, return_inverse=True)
     positions = positions.reshape(label_map.shape).astype(np.int32)
     if len(ids) and ids[0] == 0:
@@ -63,3 +68,8 @@ def label_map_from_masks(masks: Masks, priority: NDArray[np.floating] | None = N
         x1, y1, x2, y2 = masks.windows_xyxy[index]
         label_map[y1:y2, x1:x2][masks.bitmap(int(index))] = index + 1
     return label_map
+
+
+def _bands(label_map: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+    """Return a map's rows in parts: counting and indexing take eight bytes a pixel."""
+    return [label_map[start : start + ROWS_AT_ONCE] for start in range(0, len(label_map), ROWS_AT_ONCE)]

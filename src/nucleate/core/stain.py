@@ -99,7 +99,12 @@ def fit_macenko(image: NDArray[np.uint8], fit: StainFit = DEFAULT_FIT) -> StainM
     """
     # Pixel noise widens the angles' extremes and so tilts both vectors outwards; a small blur keeps the stains.
     blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.8), np.uint8)
-    od = rgb_to_od(blurred, fit.white).reshape(-1, 3).astype(np.float64)
+    return fit_macenko_pixels(blurred.reshape(-1, 3), fit)
+
+
+def fit_macenko_pixels(pixels: NDArray[np.uint8], fit: StainFit = DEFAULT_FIT) -> StainMatrix | None:
+    """Return the two stain vectors of (N, 3) RGB colours that are free of noise (see `fit_macenko`)."""
+    od = rgb_to_od(pixels, fit.white).astype(np.float64)
     tissue = od[(od > fit.minimum_od).any(axis=1)]
     if len(tissue) < max(16, fit.minimum_tissue * len(od)):
         return None

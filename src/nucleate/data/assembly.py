@@ -15,12 +15,13 @@ from PIL import Image
 
 from nucleate.core import Frame, Masks
 from nucleate.core.stain import StainNormalisation, fit_reinhard, median_statistics
+from nucleate.data.audit.facts import ImageFacts, examine_image
 from nucleate.data.coco_file import ImageRecord
 from nucleate.data.resizing import resize_image, resize_masks, resize_nearest, resized_frame
 from nucleate.data.segmentations import MaskEncoding, Segmentation, encode_segmentations
 from nucleate.data.sources import Dropped, Mended, Source, SourceImage, SourceNuclei
 from nucleate.data.sources.coco import VAGUE_FOLDER
-from nucleate.data.sources.source import check_same_size, read_pixels
+from nucleate.data.sources.source import check_same_size, read_pixels, stored_mode
 from nucleate.errors import DataError
 from nucleate.files import read_label_map, write_image, write_path
 
@@ -90,11 +91,13 @@ class PreparedImage:
         nuclei: in the source's order.
         dropped: what was left out of it.
         mended: what is in it in another form than the source's.
+        facts: what the audit keeps of it.
     """
 
     key: str
     record: ImageRecord
     nuclei: tuple[PreparedNucleus, ...]
+    facts: ImageFacts
     dropped: tuple[Dropped, ...]
     mended: tuple[Mended, ...] = ()
 
@@ -130,7 +133,11 @@ def prepare_image(
             shutil.copyfile(image.path, temporary)
     else:
         write_image(target, normalised)
-    prepared, dropped = _clean(candidate, nuclei, frame, settings)
+    masks = resize_masks(nuclei.masks, frame)
+    kept, dropped = _large_enough(candidate, nuclei, masks, settings)
+    # Copied only where some are left out: the masks of a large image take as much as its pixels.
+    chosen = masks if len(kept) == len(masks) else masks.select(kept)
+    facts = examine_image(normalised, chosen, nuclei.label_ids[kept], mode=stored_mode(image))
     record = ImageRecord(
         image_id=0,
         file_name=candidate.file_name,
@@ -142,7 +149,12 @@ def prepare_image(
         magnification=round(image.magnification * frame.height_px / pixels.shape[0], 6),
     )
     return PreparedImage(
-        key=candidate.key, record=record, nuclei=prepared, dropped=nuclei.dropped + dropped, mended=nuclei.mended
+        key=candidate.key,
+        record=record,
+        nuclei=_encoded(nuclei, masks, kept, settings),
+        facts=facts,
+        dropped=nuclei.dropped + dropped,
+        mended=nuclei.mended,
     )
 
 
@@ -184,12 +196,11 @@ def _readable(candidates: list[Candidate], short_side_px: int | None) -> Iterabl
         yield pixels if short_side_px is None else resize_image(pixels, resized_frame(frame, short_side_px))
 
 
-def _clean(
-    candidate: Candidate, nuclei: SourceNuclei, frame: Frame, settings: AssemblySettings
-) -> tuple[tuple[PreparedNucleus, ...], tuple[Dropped, ...]]:
-    before = nuclei.masks.areas_px()
-    masks = resize_masks(nuclei.masks, frame)
-    areas = masks.areas_px()
+def _large_enough(
+    candidate: Candidate, nuclei: SourceNuclei, masks: Masks, settings: AssemblySettings
+) -> tuple[NDArray[np.int64], tuple[Dropped, ...]]:
+    """Return the indices of the nuclei to keep, and what is said of the others."""
+    before, areas = nuclei.masks.areas_px(), masks.areas_px()
     minimum = max(1, settings.min_area_px)
     dropped = []
     for index in np.flatnonzero(areas < minimum):
@@ -201,13 +212,18 @@ def _clean(
             reason = f"nucleus under {minimum} px"
         item = f"{candidate.key}: nucleus {nuclei.label_ids[index]} ({areas[index]} px)"
         dropped.append(Dropped(reason=reason, item=item))
-    kept = np.flatnonzero(areas >= minimum)
+    return np.flatnonzero(areas >= minimum), tuple(dropped)
+
+
+def _encoded(
+    nuclei: SourceNuclei, masks: Masks, kept: NDArray[np.int64], settings: AssemblySettings
+) -> tuple[PreparedNucleus, ...]:
     encoded = [
         segmentation
         for some in _some_at_a_time(masks, kept)
         for segmentation in encode_segmentations(masks.select(some), settings.masks)
     ]
-    prepared = tuple(
+    return tuple(
         PreparedNucleus(
             segmentation=segmentation,
             label_id=int(nuclei.label_ids[index]),
@@ -216,7 +232,6 @@ def _clean(
         )
         for index, segmentation in zip(kept, encoded, strict=True)
     )
-    return prepared, tuple(dropped)
 
 
 def _some_at_a_time(masks: Masks, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -179,7 +179,7 @@ def read_dataset(path: Path, *, split: Split = "all", images_dir: Path | None = 
         for problem in parsed.problems:
             logger.info("%s: %s", file_path, problem)
         raise DataError(first_and_count(list(parsed.problems), "the log"), path=file_path)
-    return _dataset(file_path, parsed, images_dir or _default_images_dir(file_path))
+    return _dataset(file_path, parsed, images_dir or default_images_dir(file_path))
 
 
 def available_splits(path: Path) -> tuple[str, ...]:
@@ -206,7 +206,8 @@ def _annotations_path(path: Path, split: Split) -> Path:
     return path / "annotations" / f"{split}.json"
 
 
-def _default_images_dir(file_path: Path) -> Path:
+def default_images_dir(file_path: Path) -> Path:
+    """Return the folder `images` beside `annotations` or beside a COCO file, else the file's own folder."""
     beside = file_path.parent.parent / "images"
     if file_path.parent.name == "annotations" and beside.is_dir():
         return beside

@@ -10,6 +10,7 @@ from typing import Any
 
 from nucleate.core.stain import StainNormalisation
 from nucleate.data.assembly import PreparedImage
+from nucleate.data.audit.report import Audit
 from nucleate.data.sources import Dropped, Mended
 from nucleate.data.sources.coco import VAGUE_FOLDER
 from nucleate.data.splits import SplitLists
@@ -63,6 +64,8 @@ class PrepareReport:
         stained_images: images that it changed.
         notes: what a user of the data set should know.
         mended: what was taken in another form than the source's, by reason; audit.json names each.
+        errors: what makes results of the data set wrong, a line each.
+        warnings: what should be looked at, a line each.
         already_complete: nothing was done, since the folder held this very data set.
     """
 
@@ -79,7 +82,14 @@ class PrepareReport:
     stained_images: int
     notes: tuple[str, ...]
     mended: tuple[DroppedCount, ...] = ()
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     already_complete: bool = False
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Return the errors, for which the command line ends with code 1; the data set is there."""
+        return self.errors
 
     def summary(self) -> str:
         """Return a short table for people."""
@@ -93,6 +103,7 @@ class PrepareReport:
             lines.append(f"stain: {self.stain.method}, {self.stained_images:,} of {self.images:,} images changed")
         lines += [f"left out: {each.count:,} x {each.reason} (named in audit.json)" for each in self.dropped]
         lines += [f"mended: {each.count:,} x {each.reason} (named in audit.json)" for each in self.mended]
+        lines += [f"warning: {warning}" for warning in self.warnings]
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -114,6 +125,8 @@ class PrepareReport:
             dropped=tuple(DroppedCount(**each) for each in plain.pop("dropped")),
             notes=tuple(plain.pop("notes")),
             mended=tuple(DroppedCount(**each) for each in plain.pop("mended", ())),
+            errors=tuple(plain.pop("errors", ())),
+            warnings=tuple(plain.pop("warnings", ())),
             stain=None if stain is None else StainNormalisation.from_dict(stain),
             already_complete=True,
             **plain,
@@ -173,7 +186,7 @@ def make_report(
     images: Sequence[PreparedImage],
     lists: SplitLists,
     *,
-    items: dict[str, list[str]],
+    audit: Audit,
     notes: list[str],
     stain: StainNormalisation | None,
 ) -> PrepareReport:
@@ -183,7 +196,7 @@ def make_report(
         output: the data set's folder.
         images: all of them.
         lists: the split.
-        items: what was left out, by reason.
+        audit: of the images.
         notes: see `PrepareReport`.
         stain: the normalisation, None for none.
     """
@@ -201,7 +214,6 @@ def make_report(
     everything = count("all", [image.record.file_name for image in images])
     parts = [count("train", lists.train), count("val", lists.val), count("test", lists.test)]
     kinds = [nucleus.segmentation.kind for image in images for nucleus in image.nuclei]
-    mended = mended_items(images)
     return PrepareReport(
         output=output,
         images=everything.images,
@@ -209,11 +221,13 @@ def make_report(
         organs=everything.organs,
         split_name=lists.name,
         splits=(everything, *(part for part in parts if part.images)),
-        dropped=tuple(DroppedCount(reason=reason, count=len(names)) for reason, names in items.items()),
+        dropped=tuple(DroppedCount(reason=reason, count=len(names)) for reason, names in audit.left_out.items()),
         polygons=kinds.count("polygon"),
         rles=kinds.count("rle"),
         stain=stain,
         stained_images=sum(image.record.stain is not None for image in images) if stain else 0,
         notes=tuple(notes),
-        mended=tuple(DroppedCount(reason=reason, count=len(names)) for reason, names in mended.items()),
+        mended=tuple(DroppedCount(reason=reason, count=len(names)) for reason, names in audit.mended.items()),
+        errors=audit.lines_of("error"),
+        warnings=audit.lines_of("warning"),
     )

@@ -9,8 +9,9 @@ import numpy as np
 
 from nucleate.errors import DataError
 from nucleate.evaluation.intervals import PairedDifference, paired_difference
-from nucleate.evaluation.report_tables import SCORE_HEADINGS, Table
+from nucleate.evaluation.report_tables import SCORE_HEADINGS
 from nucleate.evaluation.results import COMPARED_SCORES, Evaluation
+from nucleate.pages import Table
 
 NAMES_SHOWN = 20
 

@@ -24,7 +24,7 @@ from nucleate.evaluation.panoptic import Matches
 from nucleate.evaluation.report_tables import evaluation_to_markdown
 from nucleate.evaluation.reporting.cases import Case
 from nucleate.evaluation.reporting.conclusions import conclusions
-from nucleate.evaluation.reporting.page import evaluation_to_html, versions
+from nucleate.evaluation.reporting.page import evaluation_to_html, library_versions
 from nucleate.evaluation.results import ClassResult, Evaluation, EvaluationSettings, GroupResult, ScoreInterval
 from nucleate.evaluation.tally import SizeMatches
 from nucleate.files import write_json, write_text
@@ -117,7 +117,7 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, Any]:
         "data_fingerprint": evaluation.data_fingerprint,
         "averaging": settings.protocol.averaging,
         "nuceval": None if settings.protocol.parts is None else asdict(settings.protocol.parts),
-        "versions": versions(),
+        "versions": library_versions(),
         "score_threshold_from": settings.score_threshold_from,
         "notes": list(evaluation.notes),
         "intervals": {

@@ -7,11 +7,13 @@ from nucleate.files.atomic import json_text, unwritable, write_bytes, write_json
 from nucleate.files.images import (
     NPY_SUFFIX,
     has_one_channel,
+    image_mode,
     image_size,
     label_map_from_array,
     open_npy,
     read_label_map,
     read_rgb,
+    read_stored_labels,
     write_image,
 )
 from nucleate.files.limits import DAMAGED, ReadLimits, check_file, check_pixels
@@ -29,6 +31,7 @@ __all__ = [
     "check_pixels",
     "folder_lock",
     "has_one_channel",
+    "image_mode",
     "image_mpp",
     "image_size",
     "json_text",
@@ -37,6 +40,7 @@ __all__ = [
     "open_npy",
     "read_label_map",
     "read_rgb",
+    "read_stored_labels",
     "rgb_from_array",
     "rgb_from_picture",
     "unwritable",

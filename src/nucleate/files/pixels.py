@@ -18,6 +18,7 @@ from nucleate.files.limits import DAMAGED, DEFAULT_LIMITS, ReadLimits, check_pix
 LEAST_WHITE_16_BIT = 2**14
 # Floats that round to 0 or 255 may overshoot 0 to 1, as interpolation makes them do.
 OVERSHOOT = 1 / 510
+ROWS_AT_ONCE = 2048
 _CHANNELS = (1, 3, 4)
 
 
@@ -136,7 +137,9 @@ def rgb_from_picture(
     # Pillow keeps the high byte of 16-bit colours; only the undecoded tile says that there were 16.
     is_deep = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
     try:
-        upright = ImageOps.exif_transpose(picture)
+        # Each of Pillow's copies takes four bytes a pixel, so none is made without need.
+        is_upright = picture.getexif().get(0x0112, 1) == 1
+        upright = picture if is_upright else ImageOps.exif_transpose(picture)
         if upright.mode[0] in "IF":
             values = np.asarray(upright)
             # Older Pillow opens 16-bit grey in 32 bits.
@@ -145,12 +148,24 @@ def rgb_from_picture(
             return rgb_from_array(values, path, limits=limits)
         if upright.mode == "La":
             upright = upright.convert("LA")
-        pixels = np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
+        mode = "RGBA" if upright.has_transparency_data else "RGB"
+        pixels = _pixels_of(upright if upright.mode == mode else upright.convert(mode))
     except DAMAGED as error:
         raise DataError(f"damaged image: {error}", path=path) from error
     if is_deep and 0 < (high := int(pixels[:, :, :3].max())) < LEAST_WHITE_16_BIT // 256:
         raise DataError(_too_dark(256 * high), path=path)
     return rgb_from_array(pixels, path, limits=limits)
+
+
+def _pixels_of(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return a picture's (H, W, channels) values; at once, numpy takes twice their bytes on the way."""
+    if picture.height <= ROWS_AT_ONCE:
+        return np.asarray(picture)
+    pixels = np.empty((picture.height, picture.width, len(picture.getbands())), np.uint8)
+    for top in range(0, picture.height, ROWS_AT_ONCE):
+        bottom = min(top + ROWS_AT_ONCE, picture.height)
+        pixels[top:bottom] = np.asarray(picture.crop((0, top, picture.width, bottom)))
+    return pixels
 
 
 def check_picture(picture: Image.Image, path: Path | None = None, *, limits: ReadLimits = DEFAULT_LIMITS) -> None:

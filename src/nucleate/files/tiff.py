@@ -53,6 +53,20 @@ def tiff_has_one_channel(path: Path) -> bool:
         return len([side for side in first_level(tiff, path).shape if side > 1]) <= 2
 
 
+def tiff_mode(path: Path) -> str:
+    """Return how the first page stores its colours, in words: `RGB, 8 bit`, `grey, 16 bit`, `palette, 8 bit`.
+
+    Raises:
+        DataError: a damaged file.
+    """
+    with opened_tiff(path) as tiff:
+        page = first_level(tiff, path).keyframe
+        names = {_PHOTOMETRIC.MINISBLACK: "grey", _PHOTOMETRIC.MINISWHITE: "grey", _PHOTOMETRIC.PALETTE: "palette"}
+        name = names.get(page.photometric, getattr(page.photometric, "name", str(page.photometric)))
+        kind = "floating point" if page.dtype.kind == "f" else f"{8 * page.dtype.itemsize} bit"
+        return f"{name}, {kind}"
+
+
 def read_tiff(path: Path) -> NDArray[Any]:
     """Return the values of the first page, or of all pages of its size, as they are stored.
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucleate.evaluation.reporting.charts import SETTINGS
-from nucleate.evaluation.reporting.palette import BLACK, BLUE, GREEN, PURPLE, SKY, VERMILION
 from nucleate.export.figures import figure_png
 from nucleate.files import write_bytes
+from nucleate.pages.charts import SETTINGS
+from nucleate.pages.colours import BLACK, BLUE, GREEN, PURPLE, SKY, VERMILION
 from nucleate.training.events import PQ_NAME, read_metrics
 
 if TYPE_CHECKING:

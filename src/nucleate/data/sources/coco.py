@@ -9,6 +9,7 @@ import numpy as np
 
 from nucleate.core import Frame, Rle
 from nucleate.data.coco_file import CocoAnnotation, CocoFile, decode_annotations, load_coco_json, parse_coco
+from nucleate.data.outline_faults import outline_faults
 from nucleate.data.sources.json_features import starts_as_features
 from nucleate.data.sources.source import (
     NUCLEUS,
@@ -65,6 +66,7 @@ class CocoSource:
             scores=np.array([entry.score for entry in kept], np.float64),
             class_names=self.class_names,
             dropped=dropped,
+            mended=tuple(outline_faults(kept, frame, image.key)),
         )
 
 
@@ -76,7 +78,7 @@ def coco_files(path: Path) -> list[Path]:
     if prepared.is_file():
         return [prepared]
     candidates = [*path.glob("*.json"), *(path / "annotations").glob("*.json")]
-    return sorted(file for file in candidates if _is_coco(file))
+    return sorted(file for file in candidates if is_coco(file))
 
 
 def read_coco(path: Path, *, images_dir: Path | None = None) -> CocoSource:
@@ -153,7 +155,8 @@ def _notes(parsed: CocoFile) -> tuple[str, ...]:
     return (f"{len(entries) - codes} polygons and {codes} run-length codes were read",)
 
 
-def _is_coco(file: Path) -> bool:
+def is_coco(file: Path) -> bool:
+    """Return whether a JSON file holds COCO's three lists."""
     # A GeoJSON file may have hundreds of megabytes.
     if starts_as_features(file):
         return False

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from nucleate.core import Frame, Masks, fill_ring, ring_window
+from nucleate.data.outline_faults import crosses_itself
 from nucleate.data.sources.source import NUCLEUS, Dropped, Mended, SourceNuclei
 from nucleate.errors import DataError
 
@@ -99,7 +99,7 @@ def draw_nuclei(shapes: Iterable[DrawnNucleus | Dropped], frame: Frame, key: str
         numbers.append(number)
         class_indices.append(classes.setdefault(shape.class_name, len(classes)))
         scores.append(shape.score)
-        if any(_crosses(ring) for part in parts for ring in (part.exterior_xy, *part.holes_xy)):
+        if any(crosses_itself(ring) for part in parts for ring in (part.exterior_xy, *part.holes_xy)):
             mended.append(Mended(reason=CROSSING, item=item))
         if corners_xy.min() < 0 or (corners_xy > (frame.width_px, frame.height_px)).any():
             mended.append(Mended(reason=CUT, item=item))
@@ -161,12 +161,6 @@ def _problem(corners_xy: Ring, frame: Frame) -> str | None:
     if (high <= 0).any() or (low >= (frame.width_px, frame.height_px)).any():
         return "nucleus outside of the image"
     return None
-
-
-def _crosses(ring: Ring) -> bool:
-    polygon = shapely.Polygon(ring)
-    # A ring that only touches itself, as around a pixel that hangs on by its corner, needs no repair.
-    return not polygon.is_valid and shapely.is_valid_reason(polygon).startswith("Self-intersection")
 
 
 def _filled(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nucleate.core import Frame, Masks, masks_from_label_map
 from nucleate.core.stain import StainNormalisation
 from nucleate.errors import DataError
-from nucleate.files import open_npy, read_label_map, read_rgb, rgb_from_array
+from nucleate.files import image_mode, open_npy, read_rgb, read_stored_labels, rgb_from_array
 
 SourceFormat = Literal[
     "nuinsseg",
@@ -198,6 +198,17 @@ def read_pixels(image: SourceImage) -> NDArray[np.uint8]:
     return rgb_from_array(pixels, image.path)
 
 
+def stored_mode(image: SourceImage) -> str:
+    """Return how an image is stored, in words (see `image_mode`).
+
+    Raises:
+        DataError: it is unreadable.
+    """
+    if image.page is None:
+        return image_mode(image.path)
+    return f"array of {open_npy(image.path).dtype}"
+
+
 def annotation_path(image: SourceImage) -> Path:
     """Return where an image's own annotations lie."""
     if isinstance(image.annotation, int):
@@ -243,7 +254,7 @@ def read_label_nuclei(image: SourceImage, frame: Frame) -> SourceNuclei:
         DataError: the label image is unreadable, no label image, or of another size than the image.
     """
     path = annotation_path(image)
-    label_map = read_label_map(path)
+    label_map = read_stored_labels(path)
     check_same_size(label_map.shape, frame, "label image", path)
     return nuclei_from_label_map(label_map, frame)
 

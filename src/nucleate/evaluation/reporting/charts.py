@@ -1,8 +1,7 @@
-"""The charts of the reports, as SVG; no global state of matplotlib is left changed, no display is needed."""
+"""The charts of the reports, as SVG."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,38 +12,27 @@ from nucleate.evaluation.fates import FoundShare
 from nucleate.evaluation.image_scores import detection_scores
 from nucleate.evaluation.panoptic import F1_THRESHOLDS, TWENTIETHS
 from nucleate.evaluation.report_tables import SCORE_HEADINGS
-from nucleate.evaluation.reporting.palette import BLUE, GREEN, GREY, SKY, VERMILION
 from nucleate.evaluation.results import Evaluation, GroupResult, interval_of
+from nucleate.pages.charts import INK, new_chart, svg_of
+from nucleate.pages.colours import BLUE, GREEN, GREY, SKY, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from nucleate.evaluation.comparison import Comparison
 
-SETTINGS = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E3E6EA",
-    "axes.edgecolor": "#5B6470",
-    "svg.hashsalt": "nucleate",
-}
 RECALLS = np.linspace(0, 1, 101) * 100
 
 
 def organ_bars(organs: Sequence[GroupResult], overall: GroupResult) -> str:
     """Return PQ of each organ with its interval, highest first; the line is the mean over all images."""
     ranked = sorted(organs, key=lambda group: (math.isnan(group.scores.pq), -group.scores.pq, group.name))
-    figure, axes = _figure(8.6, 0.9 + 0.27 * len(ranked))
+    figure, axes = new_chart(8.6, 0.9 + 0.27 * len(ranked))
     for place, group in enumerate(ranked):
         pq, interval = group.scores.pq, interval_of(group.intervals, "pq")
         axes.barh(place, 0 if math.isnan(pq) else pq, height=0.68, color=SKY)
         if interval is not None and not math.isnan(interval.low):
-            axes.plot([interval.low, interval.high], [place, place], color="#1B2733", linewidth=1.4)
+            axes.plot([interval.low, interval.high], [place, place], color=INK, linewidth=1.4)
     axes.axvline(overall.scores.pq, color=VERMILION, linewidth=1.3)
     labels = [_organ_label(group) for group in ranked]
     axes.set_yticks(range(len(ranked)), labels=labels, parse_math=False)
@@ -52,13 +40,13 @@ def organ_bars(organs: Sequence[GroupResult], overall: GroupResult) -> str:
     axes.set_xlim(0, 100)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(f"PQ, percent (line: all images, {overall.scores.pq:.1f})")
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def precision_recall(overall: GroupResult) -> str:
     """Return precision against recall of masks, every detection by rank, at IoU 0.50 and 0.75."""
     result = overall.precision.segm_uncapped
-    figure, axes = _figure(4.6, 3.7)
+    figure, axes = new_chart(4.6, 3.7)
     for curve, name, value, colour, style in (
         (result.curve50, "IoU 0.50", result.ap50, BLUE, "-"),
         (result.curve75, "IoU 0.75", result.ap75, VERMILION, "--"),
@@ -68,14 +56,14 @@ def precision_recall(overall: GroupResult) -> str:
     _percent_axes(axes, "recall, percent", "precision, percent")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="lower left")
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def f1_by_iou(evaluation: Evaluation) -> str:
     """Return F1 against the IoU that a pair needs, mean over images and pooled."""
     overall = evaluation.overall
     ious = [step / TWENTIETHS for step in F1_THRESHOLDS]
-    figure, axes = _figure(4.6, 3.7)
+    figure, axes = new_chart(4.6, 3.7)
     for scores, name, colour, style in (
         (overall.detection, evaluation.settings.protocol.averaging, BLUE, "o-"),
         (detection_scores(overall.tally), "pooled over nuclei", GREEN, "s--"),
@@ -87,29 +75,29 @@ def f1_by_iou(evaluation: Evaluation) -> str:
     axes.set_xlabel("a pair needs this IoU or more")
     axes.set_ylabel("F1, percent")
     axes.legend(frameon=False, loc="lower left", fontsize=9)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def found_bars(shares: Sequence[FoundShare], heading: str) -> str:
     """Return the share found of each kind of nuclei."""
-    figure, axes = _figure(4.6, 0.9 + 0.34 * max(len(shares), 2))
+    figure, axes = new_chart(4.6, 0.9 + 0.34 * max(len(shares), 2))
     for place, share in enumerate(shares):
         value = 0.0 if math.isnan(share.recall) else share.recall
         axes.barh(place, value, height=0.68, color=SKY)
-        axes.text(value + 1, place, f"{share.recall:.0f}", va="center", fontsize=9, color="#1B2733")
+        axes.text(value + 1, place, f"{share.recall:.0f}", va="center", fontsize=9, color=INK)
     labels = [f"{share.name} (n {share.annotated})" for share in shares]
     axes.set_yticks(range(len(shares)), labels=labels, fontsize=9)
     axes.set_ylim(len(shares) - 0.4, -0.6)
     axes.set_xlim(0, 105)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(heading)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def forest(comparison: Comparison) -> str:
     """Return the paired differences with their intervals; those that leave out 0 are dark."""
     rows = comparison.differences
-    figure, axes = _figure(8.6, 1.0 + 0.36 * len(rows))
+    figure, axes = new_chart(8.6, 1.0 + 0.36 * len(rows))
     axes.axvline(0, color=VERMILION, linewidth=1.2)
     for place, each in enumerate(rows):
         interval = each.paired.interval
@@ -123,7 +111,7 @@ def forest(comparison: Comparison) -> str:
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.08)
     axes.set_xlabel(f"difference, points (grey: the interval holds 0; left: {names[0]} is better)", parse_math=False)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _organ_label(group: GroupResult) -> str:
@@ -136,23 +124,3 @@ def _percent_axes(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_ylim(0, 102)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-
-
-def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    # Imported here: it takes a second, which commands that draw nothing needn't wait for.
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]
-        figure = Figure(figsize=(width_in, height_in), layout="constrained")
-        return figure, figure.subplots()
-
-
-def _svg(figure: Figure) -> str:
-    import matplotlib as mpl
-
-    content = io.StringIO()
-    with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    text = content.getvalue()
-    return text[text.index("<svg") :]

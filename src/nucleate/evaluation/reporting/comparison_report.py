@@ -8,9 +8,10 @@ from typing import Any
 
 from nucleate.evaluation.comparison import Comparison
 from nucleate.evaluation.reporting import charts
-from nucleate.evaluation.reporting.page import data_name, render, svg_picture, versions
+from nucleate.evaluation.reporting.page import TEMPLATES, data_name, library_versions
 from nucleate.evaluation.results import Evaluation
 from nucleate.files import write_json, write_text
+from nucleate.pages import render, svg_picture
 
 SCHEMA_VERSION = 2
 JSON_NAME, HTML_NAME, TABLE_NAME = "comparison.json", "comparison.html", "comparison.md"
@@ -36,6 +37,7 @@ def comparison_to_markdown(comparison: Comparison) -> str:
 def comparison_to_html(comparison: Comparison) -> str:
     """Return one page: conclusions, the table of models, differences as a table and as a forest plot."""
     return render(
+        TEMPLATES,
         "comparison.html.j2",
         title=_title(comparison),
         comparison=comparison,
@@ -46,7 +48,7 @@ def comparison_to_html(comparison: Comparison) -> str:
         chart=svg_picture(charts.forest(comparison), "Paired differences with their intervals"),
         rules=comparison.rules(),
         notes=comparison.notes(),
-        versions=versions(),
+        versions=library_versions(),
     )
 
 
@@ -56,7 +58,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "units": "percent",
-        "versions": versions(),
+        "versions": library_versions(),
         "data": first.data,
         "data_fingerprint": first.data_fingerprint,
         "split": first.settings.split,

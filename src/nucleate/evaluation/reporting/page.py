@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nucleate.evaluation.fates import recall_by_area, recall_by_contact
 from nucleate.evaluation.report_tables import (
@@ -31,23 +24,10 @@ from nucleate.evaluation.reporting.cases import Case
 from nucleate.evaluation.reporting.conclusions import conclusions
 from nucleate.evaluation.reporting.palette import FATE_STYLES
 from nucleate.evaluation.results import Evaluation
+from nucleate.pages import Picture, jpeg_picture, render, svg_picture, versions
 
+TEMPLATES = "nucleate.evaluation.reporting"
 LIBRARIES = ("nucleate", "numpy", "scipy", "pycocotools", "faster-coco-eval", "matplotlib")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """An image of the page.
-
-    Attributes:
-        source: a data URI.
-        alt: what it shows, for those who don't see it.
-        caption: below it.
-    """
-
-    source: str
-    alt: str
-    caption: str = ""
 
 
 def evaluation_to_html(evaluation: Evaluation, worst: Sequence[Case] = (), best: Sequence[Case] = ()) -> str:
@@ -61,6 +41,7 @@ def evaluation_to_html(evaluation: Evaluation, worst: Sequence[Case] = (), best:
     overall = evaluation.overall
     contact, areas = recall_by_contact(evaluation.nuclei), recall_by_area(evaluation.nuclei)
     return render(
+        TEMPLATES,
         "report.html.j2",
         title=f"Evaluation of {evaluation.settings.model or 'predictions'}",
         evaluation=evaluation,
@@ -95,25 +76,8 @@ def evaluation_to_html(evaluation: Evaluation, worst: Sequence[Case] = (), best:
             (name, [_figures(case) for case in cases]) for name, cases in (("Worst", worst), ("Best", best)) if cases
         ],
         conditions=conditions(evaluation),
-        versions=versions(),
+        versions=library_versions(),
     )
-
-
-def render(template: str, **values: Any) -> str:
-    """Return a template of this package filled in; texts are escaped."""
-    environment = Environment(
-        loader=PackageLoader("nucleate.evaluation.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(**values)
-
-
-def svg_picture(svg: str, alt: str) -> Picture:
-    """Return a chart as an image of its own, whose ids can't meet those of another."""
-    return Picture(source=_uri(svg.encode("utf-8"), "image/svg+xml"), alt=alt)
 
 
 def data_name(evaluation: Evaluation) -> str:
@@ -122,15 +86,9 @@ def data_name(evaluation: Evaluation) -> str:
     return f"{path.parent.parent.name}, {path.name}" if path.parent.name == "annotations" else path.name
 
 
-def versions() -> str:
+def library_versions() -> str:
     """Return the versions of what made the numbers, in one line."""
-    found = [f"Python {platform.python_version()}"]
-    for name in LIBRARIES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
+    return versions(LIBRARIES)
 
 
 def _figures(case: Case) -> tuple[str, str, list[Picture]]:
@@ -141,10 +99,6 @@ def _figures(case: Case) -> tuple[str, str, list[Picture]]:
     line = f"{pq}{result.annotated} annotated; {counts}"
     pictures = []
     if case.image_jpeg is not None:
-        pictures.append(Picture(source=_uri(case.image_jpeg, "image/jpeg"), alt=result.file_name))
-    outlined = Picture(source=_uri(case.outlined_jpeg, "image/jpeg"), alt=f"{result.file_name} with outlines")
+        pictures.append(jpeg_picture(case.image_jpeg, result.file_name))
+    outlined = jpeg_picture(case.outlined_jpeg, f"{result.file_name} with outlines")
     return result.file_name, line, [*pictures, outlined]
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,14 +1,11 @@
-"""Okabe and Ito's colours, which people with any colour vision tell apart, and what they mean here."""
+"""What the colours of outlines mean."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from nucleate.evaluation.fates import Fate
-
-BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
-YELLOW, VERMILION, PURPLE, BLACK = "#F0E442", "#D55E00", "#CC79A7", "#000000"
-GREY = "#8A8F98"
+from nucleate.pages.colours import BLACK, GREEN, SKY, VERMILION, YELLOW, rgb_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +23,7 @@ class FateStyle:
     @property
     def rgb(self) -> tuple[int, int, int]:
         """Return red, green and blue, 0 to 255."""
-        red, green, blue = bytes.fromhex(self.colour[1:])
-        return red, green, blue
+        return rgb_of(self.colour)
 
 
 FATE_STYLES: dict[Fate, FateStyle] = {
