@@ -51,7 +51,7 @@ def test_an_interrupted_cross_validation_goes_on_with_the_unfinished_fold(
     def put_and_stop(self: EventLog, iteration: int, *rest: Any, **more: Any) -> None:
         put(self, iteration, *rest, **more)
         begun.append(iteration)
-        if len(begun) == 3:
+        if len(begun) == 4:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(EventLog, "put", put_and_stop)

@@ -65,18 +65,18 @@ def test_models_are_scored_compared_and_their_numbers_kept(
     called: list[str] = []
 
     def evaluate(model: Path, data: Path, *, on: str, output: Path, settings: Any) -> None:
-        called.append(f"{model} {on} {settings.fresh}")
+        called.append(f"{model.name} {on} {settings.fresh}")
         output.mkdir(parents=True)
         kept = dict.fromkeys((*script.KEPT, *script.KEPT_TOO), 0)
-        (output / "evaluation.json").write_text(json.dumps({**kept, **_result(str(model), 1), "images": []}))
+        (output / "evaluation.json").write_text(json.dumps({**kept, **_result(model.name, 1), "images": []}))
 
     monkeypatch.setattr(script, "evaluate", evaluate)
     monkeypatch.setattr(script, "compare", lambda paths, **how: called.append(f"{len(paths)} {how['output'].name}"))
     monkeypatch.setattr(script, "RESULTS", tmp_path / "results")
     script.score(Path("data"), tmp_path / "out", keep=True)
     script.score(Path("data"), tmp_path / "out", keep=True)
-    scored = ["nucleate-he test True", "nucleate-mask-rcnn test True"]
+    scored = ["nucleate-he-inner test True", "nucleate-mask-rcnn test True"]
     assert called == [*scored, "3 comparison", "3 comparison"]
-    stored = json.loads((tmp_path / "results" / "nucleate-he.json").read_text())
-    assert (stored["model"], "images" in stored) == ("nucleate-he", False)
+    stored = json.loads((tmp_path / "results" / "nucleate-he-inner.json").read_text())
+    assert (stored["model"], "images" in stored) == ("nucleate-he-inner", False)
     assert [each["model"] for each in script.read_results()] == list(script.MODELS)

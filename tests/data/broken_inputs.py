@@ -243,7 +243,7 @@ CASES: dict[str, tuple[str, Writer, str]] = {
         beside("a.geojson.gz", lambda: gzip.compress(b'{"features":[]}' * 100)[:40]),
         "damaged GeoJSON",
     ),
-    "geojson bomb": ("geojson", beside("a.geojson.gz", gzip_bomb), "feature of more than"),
+    "geojson bomb": ("geojson", beside("a.geojson.gz", gzip_bomb), "value of more than"),
     "coco deep": ("coco", beside("a.json", lambda: b'{"images":' + nested("[", "]") + b"}"), "JSON"),
     "coco truncated": ("coco", beside("a.json", lambda: coco()[:-10]), "JSON"),
     "coco path out of the folder": (

@@ -59,6 +59,7 @@ def _not_finite(*_: object) -> None:
     raise FloatingPointError("not finite")
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_in_the_middle_of_a_step_saves_a_whole_one(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,7 +68,7 @@ def test_upper_case_overrides_are_detectron2s_and_lower_case_ones_ours() -> None
         ("augmentation.crop_px=large", "augmentation.crop_px"),
         ("augmentation.crop_px.x=1", "single value"),
         ("SOLVER.MAX_ITER", "write KEY=VALUE"),
-        ("precision=fp64", "one of fp32, bf16, auto"),
+        ("precision=fp64", "one of fp32, bf16, fp16, auto"),
         ("augmentation.scale=[2, 1]", "the lower first"),
         ("augmentation=3", "settings by name"),
         ("augmentation.horizontal_flip=2", "between 0 and 1"),

@@ -120,6 +120,7 @@ def test_the_loss_scale_is_part_of_the_state() -> None:
     assert again.scaler.get_scale() == 4.0
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_waits_for_the_end_of_a_step_and_a_second_one_does_not() -> None:
     interruption = Interruption()
     with interruption.listening():
