@@ -128,10 +128,13 @@ class Masks:
     def cropped(self) -> Masks:
         """Return the same masks with windows that fit their pixels; a mask without pixels gets an empty window."""
         set_bits = np.flatnonzero(self.bits)
-        owners = np.searchsorted(self.offsets, set_bits, side="right") - 1
+        owners = np.repeat(np.arange(len(self)), np.diff(self.offsets))[set_bits]
         old = self.windows_xyxy.astype(np.int64)
         widths = old[:, 2] - old[:, 0]
-        rows, columns = np.divmod(set_bits - self.offsets[owners], widths[owners])
+        within = set_bits - self.offsets[owners]
+        # Integers of 32 bits are divided in a fraction of the time.
+        kind = np.int32 if within.max(initial=0) < 2**31 else np.int64
+        rows, columns = np.divmod(within.astype(kind), widths.astype(kind)[owners])
         x, y = columns + old[owners, 0], rows + old[owners, 1]
         # An empty mask's window keeps its corner.
         windows = old[:, [0, 1, 0, 1]]
