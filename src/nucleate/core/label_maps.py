@@ -46,7 +46,9 @@ def masks_from_label_map(
     """
     frame = Frame(height_px=label_map.shape[0], width_px=label_map.shape[1], mpp=mpp)
     numbered, ids = label_map, np.zeros(0, np.int64)
-    is_small = bool(label_map.size) and label_map.dtype.kind in "iu" and 0 <= label_map.min() <= label_map.max() <= SMALL_ID
+    is_small = (
+        bool(label_map.size) and label_map.dtype.kind in "iu" and 0 <= label_map.min() <= label_map.max() <= SMALL_ID
+    )
     if not is_small:
         numbered, ids = relabel_sequentially(label_map)
     # Of small ids those that are not there have no window, which spares the map with others.

@@ -130,7 +130,7 @@ class Masks:
         if self._are_cropped():
             return self
         set_bits = np.flatnonzero(self.bits)
-        owners = np.repeat(np.arange(len(self)), np.diff(self.offsets))[set_bits]
+        owners = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.offsets))[set_bits]
         old = self.windows_xyxy.astype(np.int64)
         widths = old[:, 2] - old[:, 0]
         within = set_bits - self.offsets[owners]

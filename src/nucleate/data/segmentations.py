@@ -82,9 +82,7 @@ def _forced(masks: Masks, index: int, code: Rle, outlines: list[Outline], area_p
     return _polygon(decoded, 0, rings, int(decoded.areas_px()[0]), lost_px)
 
 
-def _polygon(
-    masks: Masks, index: int, rings: list[NDArray[np.int64]], area_px: int, lost_px: int = 0
-) -> Segmentation:
+def _polygon(masks: Masks, index: int, rings: list[NDArray[np.int64]], area_px: int, lost_px: int = 0) -> Segmentation:
     return Segmentation(
         value=[ring.reshape(-1).tolist() for ring in rings],
         kind="polygon",

@@ -58,6 +58,6 @@ def svg_of(figure: Figure) -> str:
             figure.dpi = 72
             layout.execute(figure)
             figure.set_layout_engine("none")
-        canvas.print_svg(content, metadata={"Date": None, "Creator": None})
+        canvas.print_svg(content, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     text = content.getvalue()
     return text[text.index("<svg") :]

@@ -15,6 +15,8 @@ from nucleate.core import Masks
 STRIP_ROWS = 1024
 # Two masks of this IoU are one nucleus, annotated twice.
 REPEAT_IOU = 0.8
+# The most indices that fit into 16 bits, with 0 for the background and the highest number for none.
+MOST_SHORT = 2**16 - 2
 _KERNEL = np.ones((3, 3), np.uint8)
 
 
@@ -46,7 +48,7 @@ def find_contacts(masks: Masks) -> Contacts:
         # One row more than the strip, so that nuclei on either side of its lower edge meet.
         end = min(start + STRIP_ROWS + 1, height_px)
         # The types that OpenCV's morphology takes; the one that holds every index and one number more.
-        owners = np.zeros((end - start, width_px), np.uint16 if len(masks) < 2**16 - 1 else np.float32)
+        owners = np.zeros((end - start, width_px), np.uint16 if len(masks) <= MOST_SHORT else np.float32)
         for index in np.flatnonzero((tops < end) & (bottoms > start)).tolist():
             x1, y1, x2, y2 = masks.windows_xyxy[index].tolist()
             top, bottom = max(y1, start), min(y2, end)
