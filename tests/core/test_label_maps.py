@@ -45,6 +45,14 @@ def test_the_higher_priority_owns_shared_pixels_and_the_earlier_of_equals(
     assert np.array_equal(label_map_from_masks(masks_of(stack), priority), expected)
 
 
+@given(label_maps())
+def test_large_ids_make_the_same_masks(label_map: NDArray[np.uint16]) -> None:
+    small, ids = masks_from_label_map(label_map)
+    large, large_ids = masks_from_label_map(label_map.astype(np.int64) * 2**33)
+    assert np.array_equal(full(small), full(large))
+    assert (ids * 2**33).tolist() == large_ids.tolist()
+
+
 def test_an_id_in_two_pieces_is_one_nucleus() -> None:
     masks, ids = masks_from_label_map(np.array([[5, 0, 5]]))
     assert ids.tolist() == [5]

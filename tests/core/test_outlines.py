@@ -49,7 +49,7 @@ def test_all_masks_at_once_have_the_outlines_of_each(stack: NDArray[np.bool_]) -
     masks = masks_of(stack)
     for most in (2**18, 1):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("nucleate.core.outlines.MOST_SHEET_PX", most)
+            patch.setattr("nucleate.core.sheets.MOST_SHEET_PX", most)
             traced = trace_all_outlines(masks)
         assert len(traced) == len(masks)
         for index, together in enumerate(traced):

@@ -16,9 +16,11 @@ from nucleate.core import (
     decode_polygons,
     decode_rles,
     encode_polygons,
+    encode_rings,
     encode_rles,
     rle_from_counts,
     rle_problem,
+    trace_all_outlines,
 )
 from nucleate.errors import DataError
 from tests.core.strategies import full, masks_of, stacks
@@ -39,6 +41,21 @@ def test_codes_are_those_of_pycocotools(stack: NDArray[np.bool_]) -> None:
     for code, mask in zip(encode_rles(masks_of(stack)), stack, strict=True):
         expected: Any = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
         assert code.to_coco() == {"size": list(mask.shape), "counts": expected["counts"].decode()}
+
+
+@given(stacks())
+def test_codes_are_the_same_on_sheets_of_one_mask(stack: NDArray[np.bool_]) -> None:
+    together = encode_rles(masks_of(stack))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nucleate.core.sheets.MOST_SHEET_PX", 1)
+        assert encode_rles(masks_of(stack)) == together
+
+
+@given(stacks())
+def test_rings_in_one_call_have_the_codes_of_each_alone(stack: NDArray[np.bool_]) -> None:
+    masks = masks_of(stack)
+    rings = [outline.exterior_xy for outlines in trace_all_outlines(masks) for outline in outlines]
+    assert encode_rings(masks.frame, rings) == [encode_polygons(masks.frame, [ring]) for ring in rings]
 
 
 @given(stacks())

@@ -44,14 +44,23 @@ def masks_from_label_map(
         label_map: (H, W) non-negative integers, 0 = background. An id in several pieces is one nucleus.
         mpp: micrometres a pixel of the frame.
     """
-    sequential, ids = relabel_sequentially(label_map)
     frame = Frame(height_px=label_map.shape[0], width_px=label_map.shape[1], mpp=mpp)
-    windows, bitmaps = np.zeros((len(ids), 4), np.int32), []
-    for index, slices in enumerate(ndimage.find_objects(sequential)):
-        rows, columns = slices
-        windows[index] = (columns.start, rows.start, columns.stop, rows.stop)
-        bitmaps.append(sequential[slices] == index + 1)
-    return Masks.from_bitmaps(frame, windows, bitmaps), ids
+    numbered, ids = label_map, np.zeros(0, np.int64)
+    is_small = (
+        bool(label_map.size) and label_map.dtype.kind in "iu" and 0 <= label_map.min() <= label_map.max() <= SMALL_ID
+    )
+    if not is_small:
+        numbered, ids = relabel_sequentially(label_map)
+    # Of small ids those that are not there have no window, which spares the map with others.
+    found = [(number, place) for number, place in enumerate(ndimage.find_objects(numbered), 1) if place is not None]
+    windows = [(columns.start, rows.start, columns.stop, rows.stop) for _, (rows, columns) in found]
+    bits = [(numbered[place] == number).reshape(-1) for number, place in found]
+    masks = Masks(
+        frame=frame,
+        windows_xyxy=np.array(windows, np.int32).reshape(-1, 4),
+        bits=np.concatenate([np.zeros(0, np.bool_), *bits]),
+    )
+    return masks, np.array([number for number, _ in found], np.int64) if is_small else ids
 
 
 def label_map_from_masks(masks: Masks, priority: NDArray[np.floating] | None = None) -> NDArray[np.int32]:

@@ -127,11 +127,16 @@ class Masks:
 
     def cropped(self) -> Masks:
         """Return the same masks with windows that fit their pixels; a mask without pixels gets an empty window."""
+        if self._are_cropped():
+            return self
         set_bits = np.flatnonzero(self.bits)
-        owners = np.searchsorted(self.offsets, set_bits, side="right") - 1
+        owners = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.offsets))[set_bits]
         old = self.windows_xyxy.astype(np.int64)
         widths = old[:, 2] - old[:, 0]
-        rows, columns = np.divmod(set_bits - self.offsets[owners], widths[owners])
+        within = set_bits - self.offsets[owners]
+        # Integers of 32 bits are divided in a fraction of the time.
+        kind = np.int32 if within.max(initial=0) < 2**31 else np.int64
+        rows, columns = np.divmod(within.astype(kind), widths.astype(kind)[owners])
         x, y = columns + old[owners, 0], rows + old[owners, 1]
         # An empty mask's window keeps its corner.
         windows = old[:, [0, 1, 0, 1]]
@@ -146,6 +151,27 @@ class Masks:
         within = (y - windows[owners, 1]) * (windows[owners, 2] - windows[owners, 0]) + x - windows[owners, 0]
         bits[offsets[owners] + within] = True
         return Masks(frame=self.frame, windows_xyxy=windows.astype(np.int32), bits=bits)
+
+    def _are_cropped(self) -> bool:
+        """Return whether every window has a set pixel in its first and last row and column."""
+        windows = self.windows_xyxy.astype(np.int64)
+        widths, heights = windows[:, 2] - windows[:, 0], windows[:, 3] - windows[:, 1]
+        if not len(self) or min(widths.min(), heights.min()) < 1:
+            return False
+        first = self.offsets[:-1]
+        one = np.ones_like(widths)
+        for start, step, count in (
+            (first, one, widths),
+            (first + (heights - 1) * widths, one, widths),
+            (first, widths, heights),
+            (first + widths - 1, widths, heights),
+        ):
+            begin = np.cumsum(count) - count
+            along = np.arange(int(count.sum())) - np.repeat(begin, count)
+            side = self.bits[np.repeat(start, count) + along * np.repeat(step, count)]
+            if not np.logical_or.reduceat(side, begin).all():
+                return False
+        return True
 
     def moved(self, dx_px: int, dy_px: int, frame: Frame) -> Masks:
         """Return the masks shifted into another frame; pixels that fall outside of it are cut off."""

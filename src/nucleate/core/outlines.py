@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.core.masks import Masks
-
-# Masks that are traced together; more pixels would leave the processor's caches.
-MOST_SHEET_PX = 2**18
+from nucleate.core.sheets import Sheet, mask_sheets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,109 +30,91 @@ def trace_outlines(masks: Masks, index: int) -> list[Outline]:
     Parts that touch at a corner alone are separate; the rectangle of one pixel (x, y) is
     (x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1).
     """
-    exteriors, holes = _trace_rings(np.pad(masks.bitmap(index), 1))
-    return _outlines(exteriors, holes, masks.windows_xyxy[index, :2].astype(np.int64))
+    return trace_all_outlines(masks.select([index]))[0]
 
 
 def trace_all_outlines(masks: Masks) -> list[list[Outline]]:
-    """Return `trace_outlines` of every mask, for many small masks some times faster.
-
-    They are traced on one sheet, one below the other, as long as it is small.
-    """
-    found: list[list[Outline]] = []
-    windows = masks.windows_xyxy.astype(np.int64)
-    sides = windows[:, 2:] - windows[:, :2]
-    start = 0
-    while start < len(masks):
-        width_px, height_px, stop = 0, 1, start
-        while stop < len(masks):
-            wider, higher = max(width_px, int(sides[stop, 0])), height_px + int(sides[stop, 1]) + 1
-            if stop > start and (wider + 2) * higher > MOST_SHEET_PX:
-                break
-            width_px, height_px, stop = wider, higher, stop + 1
-        found += _trace_sheet(masks, range(start, stop), (height_px, width_px + 2))
-        start = stop
-    return found
-
-
-def _trace_sheet(masks: Masks, indices: range, shape: tuple[int, int]) -> list[list[Outline]]:
-    """Return the outlines of some masks, drawn below each other with an empty row between them."""
-    sheet = np.zeros(shape, np.bool_)
-    tops = []
-    row = 0
-    for index in indices:
-        bitmap = masks.bitmap(index)
-        tops.append(row)
-        sheet[row + 1 : row + 1 + bitmap.shape[0], 1 : 1 + bitmap.shape[1]] = bitmap
-        row += bitmap.shape[0] + 1
-    rings: list[tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]] = [([], []) for _ in indices]
-    for kind, traced in enumerate(_trace_rings(sheet)):
-        firsts = np.array([ring[0, 1] for ring in traced], np.int64)
-        for ring, place in zip(traced, np.searchsorted(tops, firsts, side="right") - 1, strict=True):
-            rings[place][kind].append(ring - (0, tops[place]))
+    """Return `trace_outlines` of every mask, for many small masks some times faster."""
     corners_xy = masks.windows_xyxy[:, :2].astype(np.int64)
-    return [_outlines(*own, corners_xy[index]) for own, index in zip(rings, indices, strict=True)]
+    return [outlines for sheet in mask_sheets(masks) for outlines in _trace_sheet(sheet, corners_xy[sheet.indices])]
 
 
-def _outlines(
-    exteriors: list[NDArray[np.int64]], holes: list[NDArray[np.int64]], shift: NDArray[np.int64]
-) -> list[Outline]:
-    """Return each exterior with its own holes, in coordinates of the frame."""
+def _trace_sheet(sheet: Sheet, corners_xy: NDArray[np.int64]) -> list[list[Outline]]:
+    """Return the outlines of a sheet's n masks, whose (n, 2) upper left corners lie in the frame as given.
+
+    Corners of pixels are paired along rows and columns: sorted along its row, every odd corner starts a horizontal
+    edge and the next one ends it; along columns the same for vertical edges. Two parts that meet diagonally share a
+    grid point that counts as two corners, one for each part.
+    """
+    pixels = sheet.pixels
+    across = pixels[:, 1:] != pixels[:, :-1]
+    upper_left, lower_left = pixels[:-1, :-1], pixels[1:, :-1]
+    diagonal = across[:-1] & across[1:] & (upper_left != lower_left)
+    found = np.flatnonzero((across[:-1] != across[1:]) | diagonal)
+    is_diagonal = diagonal.reshape(-1)[found]
+    ys, xs = np.divmod(np.repeat(found, 1 + is_diagonal), diagonal.shape[1])
+    in_column = _column_order(xs, np.repeat(is_diagonal & ~upper_left.reshape(-1)[found], 1 + is_diagonal))
+    # Lists: taken one by one, their elements are some times faster than an array's.
+    horizontal, vertical = _mates(np.arange(len(xs))).tolist(), _mates(in_column).tolist()
+    starts, order, ends = _walk_rings(horizontal, vertical)
+    owners = sheet.owners(ys)
+    # The sheet's border takes one column and one row, but a grid point (0, 0) lies behind the first of each.
+    points_xy = (np.stack([xs, ys - sheet.tops[owners]], axis=1) + corners_xy[owners])[order]
+    # The first corner in row order is the ring's upper left one: set pixels below it mean an exterior.
+    is_exterior = pixels[1:, 1:][ys[starts], xs[starts]].tolist()
+    rings: list[tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]] = [([], []) for _ in sheet.tops]
+    begin = 0
+    for owner, outer, end in zip(owners[starts].tolist(), is_exterior, ends, strict=True):
+        rings[owner][0 if outer else 1].append(points_xy[begin:end])
+        begin = end
+    return [_outlines(exteriors, holes) for exteriors, holes in rings]
+
+
+def _column_order(xs: NDArray[np.int64], is_rising: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the order along columns of corners that are sorted along rows.
+
+    At a diagonal the first copy ends the left edge. It belongs to the upper edge where the upper left pixel is set,
+    to the lower edge where the upper right one is (a rising diagonal): there the two copies change places.
+    """
+    swapped = np.arange(len(xs))
+    rising = np.flatnonzero(is_rising)
+    swapped[rising[0::2]], swapped[rising[1::2]] = rising[1::2], rising[0::2]
+    # numpy sorts 16 bits by counting.
+    keys = xs.astype(np.uint16) if xs.max(initial=0) < 2**16 else xs
+    return swapped[np.argsort(keys, kind="stable")]
+
+
+def _walk_rings(horizontal: list[int], vertical: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """Return each ring's first corner, the corners of all rings one after the other, and where each ring ends there."""
+    visited = bytearray(len(horizontal))
+    starts: list[int] = []
+    order: list[int] = []
+    ends: list[int] = []
+    start = visited.find(0)
+    while start >= 0:
+        corner = start
+        while True:
+            beside = horizontal[corner]
+            order.append(corner)
+            order.append(beside)
+            visited[corner] = visited[beside] = 1
+            corner = vertical[beside]
+            if corner == start:
+                break
+        starts.append(start)
+        ends.append(len(order))
+        start = visited.find(0, start)
+    return starts, order, ends
+
+
+def _outlines(exteriors: list[NDArray[np.int64]], holes: list[NDArray[np.int64]]) -> list[Outline]:
+    """Return each exterior with its own holes."""
     if len(exteriors) == 1:
-        return [Outline(exterior_xy=exteriors[0] + shift, holes_xy=tuple(hole + shift for hole in holes))]
+        return [Outline(exterior_xy=exteriors[0], holes_xy=tuple(holes))]
     owned: list[list[NDArray[np.int64]]] = [[] for _ in exteriors]
     for hole in holes:
-        owned[_innermost(exteriors, hole)].append(hole + shift)
-    return [
-        Outline(exterior_xy=ring + shift, holes_xy=tuple(inner)) for ring, inner in zip(exteriors, owned, strict=True)
-    ]
-
-
-def _trace_rings(bordered: NDArray[np.bool_]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """Return (exterior rings, hole rings) of a bitmap in an empty border, by pairing corners along rows and columns.
-
-    Sorted along its row, every odd corner starts a horizontal edge and the next one ends it; along columns the
-    same for vertical edges. Two parts that meet diagonally share a grid point that counts as two corners, one
-    for each part.
-    """
-    padded = bordered.astype(np.int8)
-    upper_left, upper_right = padded[:-1, :-1], padded[:-1, 1:]
-    lower_left, lower_right = padded[1:, :-1], padded[1:, 1:]
-    diagonal = (upper_left == lower_right) & (upper_right == lower_left) & (upper_left != upper_right)
-    single = (upper_left + upper_right + lower_left + lower_right) % 2 == 1
-    copies = single.astype(np.int64) + 2 * diagonal
-    ys, xs = np.nonzero(copies)
-    repeats = copies[ys, xs]
-    if len(ys) == 0:
-        return [], []
-    starts = np.concatenate([[0], np.cumsum(repeats)[:-1]])
-    copy = np.arange(int(repeats.sum())) - np.repeat(starts, repeats)
-    rising = np.repeat(diagonal[ys, xs] & (upper_right[ys, xs] == 1), repeats)
-    ys, xs = np.repeat(ys, repeats), np.repeat(xs, repeats)
-    # At a diagonal the first copy ends the left edge. It belongs to the upper edge where the upper left pixel is
-    # set, to the lower edge where the upper right one is.
-    along_row = np.lexsort((copy, xs, ys))
-    along_column = np.lexsort((np.where(rising, 1 - copy, copy), ys, xs))
-    # Lists: taken one by one, their elements are some times faster than an array's.
-    horizontal, vertical = _mates(along_row).tolist(), _mates(along_column).tolist()
-    visited = [False] * len(xs)
-    corners_xy = np.stack([xs, ys], axis=1)
-    exteriors: list[NDArray[np.int64]] = []
-    holes: list[NDArray[np.int64]] = []
-    for start in along_row.tolist():
-        if visited[start]:
-            continue
-        ring, corner, is_horizontal = [], start, True
-        while not visited[corner]:
-            visited[corner] = True
-            ring.append(corner)
-            corner = horizontal[corner] if is_horizontal else vertical[corner]
-            is_horizontal = not is_horizontal
-        points = corners_xy[ring]
-        # The first corner in row order is the ring's upper left one: set pixels below it mean an exterior.
-        is_exterior = lower_right[ys[start], xs[start]] == 1
-        (exteriors if is_exterior else holes).append(points)
-    return exteriors, holes
+        owned[_innermost(exteriors, hole)].append(hole)
+    return [Outline(exterior_xy=ring, holes_xy=tuple(inner)) for ring, inner in zip(exteriors, owned, strict=True)]
 
 
 def _mates(order: NDArray[np.int64]) -> NDArray[np.int64]:

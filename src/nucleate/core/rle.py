@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 
 from nucleate.core.frame import Frame
 from nucleate.core.masks import Masks
+from nucleate.core.sheets import Sheet, mask_sheets
 from nucleate.errors import DataError
 
 
@@ -60,28 +61,49 @@ def encode_polygons(frame: Frame, rings: Sequence[NDArray[np.number]]) -> Rle:
     return Rle(size_hw=frame.shape, counts=merged["counts"].decode("ascii"))
 
 
+def encode_rings(frame: Frame, rings: Sequence[NDArray[np.number]]) -> list[Rle]:
+    """Return `encode_polygons` of each ring alone, in one call of pycocotools for all."""
+    flat: list[Any] = [np.asarray(ring, np.float64).reshape(-1) for ring in rings]
+    codes: list[Any] = coco_mask.frPyObjects(flat, frame.height_px, frame.width_px) if flat else []
+    return [Rle(size_hw=frame.shape, counts=code["counts"].decode("ascii")) for code in codes]
+
+
 def encode_rles(masks: Masks) -> list[Rle]:
     """Return each mask as a run-length code of the whole frame."""
     height_px, width_px = masks.frame.shape
-    plain: list[Any] = []
-    for index, bitmap in enumerate(masks):
-        left, top = masks.windows_xyxy[index, :2].tolist()
-        columns = np.zeros((bitmap.shape[1], bitmap.shape[0] + 2), np.int8)
-        columns[:, 1:-1] = bitmap.T
-        changes = np.flatnonzero(np.diff(columns.reshape(-1)))
-        column, row = np.divmod(changes, bitmap.shape[0] + 2)
-        places = (left + column) * height_px + top + row
-        # Columns are apart here: a run that goes on at the top of the next column ends and starts at one place.
-        joined = np.zeros(len(places) + 1, np.bool_)
-        joined[1:-1] = places[1:] == places[:-1]
-        edges = places[~(joined[1:] | joined[:-1])]
-        counts = np.diff(edges, prepend=0, append=height_px * width_px).tolist()
+    corners_xy = masks.windows_xyxy[:, :2].astype(np.int64)
+    plain: list[Any] = [
         # As pycocotools: no background run of no pixel at the end.
-        plain.append(
-            {"size": [height_px, width_px], "counts": counts if counts[-1] or len(counts) == 1 else counts[:-1]}
-        )
+        {"size": [height_px, width_px], "counts": counts if counts[-1] or len(counts) == 1 else counts[:-1]}
+        for sheet in mask_sheets(masks)
+        for counts in _counts(sheet, corners_xy[sheet.indices], masks.frame)
+    ]
     codes: list[Any] = coco_mask.frPyObjects(plain, height_px, width_px) if plain else []
     return [Rle(size_hw=(height_px, width_px), counts=code["counts"].decode("ascii")) for code in codes]
+
+
+def _counts(sheet: Sheet, corners_xy: NDArray[np.int64], frame: Frame) -> list[list[int]]:
+    """Return the run lengths of a sheet's n masks, whose (n, 2) upper left corners lie in the frame as given."""
+    rows, columns = np.divmod(
+        np.flatnonzero(sheet.pixels[1:] != sheet.pixels[:-1]),
+        sheet.pixels.shape[1],
+    )
+    owners = sheet.owners(rows)
+    places = (corners_xy[owners, 0] + columns - 1) * frame.height_px + corners_xy[owners, 1] + rows - sheet.tops[owners]
+    order = np.lexsort((places, owners))
+    owners, places = owners[order], places[order]
+    # Columns are apart here: a run that goes on at the top of the next column ends and starts at one place.
+    joined = np.zeros(len(places) + 1, np.bool_)
+    joined[1:-1] = (places[1:] == places[:-1]) & (owners[1:] == owners[:-1])
+    is_edge = ~(joined[1:] | joined[:-1])
+    owners, places = owners[is_edge], places[is_edge]
+    # Each mask's edges between 0 and the frame's last place, all masks one after the other.
+    ends = np.cumsum(np.bincount(owners, minlength=len(sheet.tops)) + 2)
+    bounded = np.zeros(ends[-1], np.int64)
+    bounded[np.arange(len(places)) + 2 * owners + 1] = places
+    bounded[ends - 1] = frame.height_px * frame.width_px
+    lengths = np.diff(bounded).tolist()
+    return [lengths[begin : end - 1] for begin, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
 
 
 def decode_rles(frame: Frame, codes: Sequence[Rle]) -> Masks:

@@ -11,7 +11,6 @@ from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nucleate.core import Frame, Masks
 from nucleate.core.stain import StainNormalisation, fit_reinhard, median_statistics
@@ -29,6 +28,8 @@ Normalise = Literal["none", "macenko", "reinhard"]
 
 IMAGES_FOLDER = "images"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Bits a channel and colour type, behind the width and height.
+EIGHT_BIT_RGB = bytes([8, 2])
 # Where ImageMagick, Photoshop and Pillow keep EXIF, or XMP with an orientation, beside EXIF's own chunk.
 TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 EXIF_KEYWORDS = frozenset(
@@ -249,12 +250,7 @@ def _write_vague(path: Path, shape: tuple[int, ...], frame: Frame, target: Path)
 
 
 def _is_plain_png(path: Path) -> bool:
-    if path.suffix.lower() != ".png" or not _has_plain_chunks(path):
-        return False
-    with Image.open(path) as image:
-        # A 16-bit RGB file opens as RGB too, but other readers would not see the same pixels in it. Its tile says
-        # so, as long as the pixels aren't loaded (which the look for EXIF does).
-        return image.format == "PNG" and image.mode == "RGB" and image.tile[0].args == "RGB"
+    return path.suffix.lower() == ".png" and _has_plain_chunks(path)
 
 
 def _keyword(text: bytes) -> bytes:
@@ -262,7 +258,12 @@ def _keyword(text: bytes) -> bytes:
 
 
 def _has_plain_chunks(path: Path) -> bool:
-    """Return whether no chunk of a PNG can turn it: Pillow would decode all pixels to see EXIF behind them."""
+    """Return whether a PNG is of 8-bit RGB and no chunk can turn it.
+
+    Pillow opens 16-bit RGB as RGB too, but other readers would not see the same pixels in it; and it would decode all
+    pixels to see EXIF behind them.
+    """
+    is_rgb = False
     try:
         with path.open("rb") as file:
             if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
@@ -270,9 +271,11 @@ def _has_plain_chunks(path: Path) -> bool:
             while len(head := file.read(8)) == 8:
                 length, kind = struct.unpack(">I4s", head)
                 following = file.tell() + length + 4
+                if kind == b"IHDR":
+                    is_rgb = file.read(min(length, 10))[8:] == EIGHT_BIT_RGB
                 if kind == b"eXIf" or (kind in TEXT_CHUNKS and _keyword(file.read(min(length, 80))) in EXIF_KEYWORDS):
                     return False
                 file.seek(following)
     except OSError:
         return False
-    return True
+    return is_rgb

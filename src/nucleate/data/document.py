@@ -10,7 +10,7 @@ from typing import Any
 from nucleate.data.assembly import PreparedImage
 from nucleate.data.classes import ClassList, observed_classes
 from nucleate.data.coco_file import ImageRecord
-from nucleate.files import write_json
+from nucleate.files import json_text, write_text
 
 
 def numbered(images: Sequence[PreparedImage]) -> list[PreparedImage]:
@@ -38,11 +38,12 @@ def write_documents(
     """
     category_ids = {name: classes.index_of(name) + 1 for name in observed_classes(images)}
     image_entries = [(_image_entry(image), image.record.file_name) for image in images]
-    annotation_entries: list[tuple[dict[str, Any], str]] = []
+    # Each annotation is in two or three files, and made text once.
+    annotation_texts: list[tuple[str, str]] = []
     for image in images:
         for nucleus in image.nuclei:
             entry = {
-                "id": len(annotation_entries) + 1,
+                "id": len(annotation_texts) + 1,
                 "image_id": image.record.image_id,
                 "category_id": category_ids[nucleus.class_name],
                 "segmentation": nucleus.segmentation.value,
@@ -52,21 +53,22 @@ def write_documents(
                 "label_id": nucleus.label_id,
                 "score": nucleus.score,
             }
-            annotation_entries.append((entry, image.record.file_name))
+            annotation_texts.append((json_text(entry).removesuffix("\n"), image.record.file_name))
     categories = [{"id": index, "name": name, "supercategory": ""} for index, name in enumerate(classes.names, 1)]
     everything: Collection[str] = {image.record.file_name for image in images}
     for split, names in {"all": everything, **splits}.items():
         chosen = set(names)
         if not chosen:
             continue
-        document = {
+        head = {
             "info": {"description": "annotated nuclei, prepared by nucleate", "split": split},
             "licenses": [],
             "categories": categories,
             "images": [entry for entry, name in image_entries if name in chosen],
-            "annotations": [entry for entry, name in annotation_entries if name in chosen],
         }
-        write_json(folder / "annotations" / f"{split}.json", document)
+        annotations = ",".join(text for text, name in annotation_texts if name in chosen)
+        opened = json_text(head).removesuffix("}\n")
+        write_text(folder / "annotations" / f"{split}.json", f'{opened},"annotations":[{annotations}]}}\n')
 
 
 def _image_entry(image: PreparedImage) -> dict[str, Any]:

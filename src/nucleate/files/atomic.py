@@ -13,6 +13,9 @@ from typing import Any
 
 from nucleate.errors import DiskFullError, ResultsError
 
+# Made once: a data set writes an annotation at a time.
+_COMPACT = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
 
 @contextmanager
 def write_path(path: Path) -> Iterator[Path]:
@@ -63,8 +66,9 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
         value: dicts, lists, strings, numbers, booleans and None.
         indent: spaces a level; None gives one compact line.
     """
-    separators = (",", ":") if indent is None else None
-    return json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False, separators=separators) + "\n"
+    if indent is None:
+        return _COMPACT.encode(value) + "\n"
+    return json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:

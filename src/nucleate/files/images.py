@@ -130,8 +130,7 @@ def read_stored_labels(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArr
         labels = open_npy(path)
         check_pixels(labels.size, 1, path, limits)
     elif path.suffix.lower() in TIFF_SUFFIXES:
-        image_size(path, limits)
-        labels = read_tiff(path)
+        labels = read_tiff(path, limits)
     else:
         with _open(path, limits) as image:
             try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nucleate.errors import DataError, MissingExtraError
-from nucleate.files.limits import DAMAGED
+from nucleate.files.limits import DAMAGED, DEFAULT_LIMITS, ReadLimits, check_pixels
 from nucleate.files.pixels import eight_bits, over_white, rgb_from_array
 
 # What tifffile and its decoders raise on damaged files.
@@ -39,8 +39,11 @@ def tiff_size(path: Path) -> tuple[int, int]:
         DataError: a damaged file.
     """
     with opened_tiff(path) as tiff:
-        level = first_level(tiff, path)
-        return level.shape[level.axes.index("Y")], level.shape[level.axes.index("X")]
+        return _sides(first_level(tiff, path))
+
+
+def _sides(level: Any) -> tuple[int, int]:
+    return level.shape[level.axes.index("Y")], level.shape[level.axes.index("X")]
 
 
 def tiff_has_one_channel(path: Path) -> bool:
@@ -67,15 +70,17 @@ def tiff_mode(path: Path) -> str:
         return f"{name}, {kind}"
 
 
-def read_tiff(path: Path) -> NDArray[Any]:
+def read_tiff(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> NDArray[Any]:
     """Return the values of the first page, or of all pages of its size, as they are stored.
 
     Raises:
-        DataError: a damaged file.
+        DataError: a damaged file, or more pixels than the limit.
         MissingExtraError: its compression needs imagecodecs.
     """
     with opened_tiff(path) as tiff:
-        return np.asarray(first_level(tiff, path).asarray())
+        level = first_level(tiff, path)
+        check_pixels(*_sides(level), path, limits)
+        return np.asarray(level.asarray())
 
 
 def read_tiff_rgb(path: Path) -> NDArray[np.uint8]:

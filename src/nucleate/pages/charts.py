@@ -47,9 +47,17 @@ def chart_row(width_in: float, height_in: float, count: int) -> tuple[Figure, li
 def svg_of(figure: Figure) -> str:
     """Return a figure as SVG, the same text for the same figure."""
     import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     content = io.StringIO()
     with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+        canvas = FigureCanvasSVG(figure)
+        layout = figure.get_layout_engine()
+        if layout is not None:
+            # As savefig does, which draws the whole figure a second time for it: SVG has 72 points an inch.
+            figure.dpi = 72
+            layout.execute(figure)
+            figure.set_layout_engine("none")
+        canvas.print_svg(content, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     text = content.getvalue()
     return text[text.index("<svg") :]

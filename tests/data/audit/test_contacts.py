@@ -35,6 +35,15 @@ def test_a_shared_pixel_is_an_overlap_and_a_contact() -> None:
     assert found.repeats == ()
 
 
+def test_more_nuclei_than_16_bits_hold_have_the_same_contacts(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = masks_of(box(0, 0, 3, 3), box(3, 3, 6, 6), box(5, 5, 8, 8), box(12, 0, 14, 2), shape=(12, 20))
+    short = find_contacts(masks)
+    monkeypatch.setattr(contacts, "MOST_SHORT", 3)
+    long = find_contacts(masks)
+    assert long.touching.tolist() == short.touching.tolist() == [True, True, True, False]
+    assert long.overlapping.tolist() == short.overlapping.tolist() == [False, True, True, False]
+
+
 def test_a_nucleus_inside_another_overlaps() -> None:
     found = find_contacts(masks_of(box(4, 4, 6, 6), box(2, 2, 9, 9), shape=(12, 20)))
     assert found.overlapping.tolist() == [True, True]

@@ -15,6 +15,8 @@ from nucleate.core import Masks
 STRIP_ROWS = 1024
 # Two masks of this IoU are one nucleus, annotated twice.
 REPEAT_IOU = 0.8
+# The most indices that fit into 16 bits, with 0 for the background and the highest number for none.
+MOST_SHORT = 2**16 - 2
 _KERNEL = np.ones((3, 3), np.uint8)
 
 
@@ -45,18 +47,19 @@ def find_contacts(masks: Masks) -> Contacts:
     for start in range(0, height_px if len(masks) else 0, STRIP_ROWS):
         # One row more than the strip, so that nuclei on either side of its lower edge meet.
         end = min(start + STRIP_ROWS + 1, height_px)
-        # The type that OpenCV's morphology takes and that holds every index.
-        owners = np.zeros((end - start, width_px), np.float32)
+        # The types that OpenCV's morphology takes; the one that holds every index and one number more.
+        owners = np.zeros((end - start, width_px), np.uint16 if len(masks) <= MOST_SHORT else np.float32)
         for index in np.flatnonzero((tops < end) & (bottoms > start)).tolist():
             x1, y1, x2, y2 = masks.windows_xyxy[index].tolist()
             top, bottom = max(y1, start), min(y2, end)
             bitmap = masks.bitmap(index)[top - y1 : bottom - y1]
             window = owners[top - start : bottom - start, x1:x2]
-            if (window * bitmap).any():
-                others = np.unique(window[bitmap]).astype(np.int64)
+            before = window[bitmap]
+            if before.any():
+                others = np.unique(before).astype(np.int64)
                 others = others[others > 0] - 1
                 overlapping[others] = True
-                overlapping[index] |= len(others) > 0
+                overlapping[index] = True
             window[bitmap] = index + 1
         touching[_touching(owners)] = True
     repeats = _repeats(masks, np.flatnonzero(overlapping))
@@ -77,11 +80,12 @@ def count_parts_and_holes(masks: Masks) -> tuple[NDArray[np.int64], NDArray[np.i
     return parts, holes
 
 
-def _touching(owners: NDArray[np.float32]) -> NDArray[np.int64]:
+def _touching(owners: NDArray[np.uint16] | NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the indices with a pixel beside another's, edges and corners of pixels alike."""
     highest = cv2.dilate(owners, _KERNEL)
     is_free = owners == 0
-    lowest = cv2.erode(np.where(is_free, np.float32(np.inf), owners), _KERNEL)
+    above_all = np.inf if owners.dtype.kind == "f" else 2**16 - 1
+    lowest = cv2.erode(np.where(is_free, owners.dtype.type(above_all), owners), _KERNEL)
     beside = owners[((highest != owners) | (lowest != owners)) & ~is_free]
     return np.unique(beside.astype(np.int64)) - 1
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nucleate.core import trace_outlines
+from nucleate.core import trace_all_outlines
 from nucleate.data.audit.findings import AuditedImage
 from nucleate.data.audit.statistics import group_name
 from nucleate.errors import DataError
@@ -81,8 +81,8 @@ def _outlined(image: AuditedImage, pixels: NDArray[np.uint8]) -> NDArray[np.uint
     masks = image.decode(np.flatnonzero(inside).tolist())
     rings = [
         np.rint((ring - (left, top)) * (scale * 2**_SUBPIXEL_BITS)).astype(np.int32)
-        for index in range(len(masks))
-        for outline in trace_outlines(masks, index)
+        for outlines in trace_all_outlines(masks)
+        for outline in outlines
         for ring in (outline.exterior_xy, *outline.holes_xy)
     ]
     # A dark rim under the bright line, so that it is seen on pale and on dark tissue.

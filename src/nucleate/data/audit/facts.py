@@ -116,9 +116,10 @@ def _samples(image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rows, columns = (
         np.unique(np.linspace(0, side - 1, min(side, SAMPLES_A_SIDE)).astype(np.int64)) for side in image_rgb.shape[:2]
     )
+    lines = np.zeros((len(rows), *image_rgb.shape[1:]), np.uint16)
+    for beside in (-1, 0, 1):
+        lines += image_rgb[np.clip(rows + beside, 0, image_rgb.shape[0] - 1)]
     sums = np.zeros((len(rows), len(columns), 3), np.uint16)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            beside = np.clip(rows + dy, 0, image_rgb.shape[0] - 1), np.clip(columns + dx, 0, image_rgb.shape[1] - 1)
-            sums += image_rgb[np.ix_(*beside)]
+    for beside in (-1, 0, 1):
+        sums += lines[:, np.clip(columns + beside, 0, image_rgb.shape[1] - 1)]
     return np.asarray((sums + 4) // 9, np.uint8).reshape(-1, 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,10 +80,12 @@ def dataset_statistics(images: Sequence[AuditedImage]) -> DatasetStatistics:
     grouped: dict[str, list[AuditedImage]] = defaultdict(list)
     for image in images:
         grouped[group_name(image, by_organ=by_organ)].append(image)
-    groups = [_statistics(name, members) for name, members in grouped.items()] if len(grouped) > 1 else []
+    # Each image counts for its group and for all: its colours are balanced once.
+    balanced = {id(image): _balanced(image.facts.samples_rgb) for image in images}
+    groups = [_statistics(name, members, balanced) for name, members in grouped.items()] if len(grouped) > 1 else []
     classes = Counter(name for image in images for name in image.class_names)
     return DatasetStatistics(
-        overall=_statistics("all images", images),
+        overall=_statistics("all images", images, balanced),
         grouped_by="organ" if by_organ else "source",
         groups=tuple(sorted(groups, key=lambda group: (-group.images, group.name))),
         classes=tuple(sorted(classes.items(), key=lambda each: (-each[1], each[0]))),
@@ -107,12 +109,14 @@ def group_name(image: AuditedImage, *, by_organ: bool) -> str:
     return (image.organ if by_organ else image.source) or UNKNOWN
 
 
-def _statistics(name: str, images: Sequence[AuditedImage]) -> GroupStatistics:
+def _statistics(
+    name: str, images: Sequence[AuditedImage], balanced: Mapping[int, NDArray[np.uint8]]
+) -> GroupStatistics:
     diameters = [image.nuclei.diameters_px for image in images]
     mpps = [image.frame.mpp for image in images]
     known = [mpp for mpp in mpps if mpp is not None]
     plain = _thinned(np.concatenate([image.facts.samples_rgb for image in images]))
-    pixels = _thinned(np.concatenate([_balanced(image.facts.samples_rgb) for image in images]))
+    pixels = _thinned(np.concatenate([balanced[id(image)] for image in images]))
     is_tissue = (pixels < DEFAULT_FIT.white * np.exp(-DEFAULT_FIT.minimum_od)).any(axis=1)
     return GroupStatistics(
         name=name,
