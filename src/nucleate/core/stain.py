@@ -268,10 +268,8 @@ def _apply_reinhard(image: NDArray[np.uint8], reference: LabStatistics) -> NDArr
 
 def _concentrations(od: NDArray[np.floating], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the (2, N) amounts of the two stains in (N, 3) densities, by least squares."""
-    # Not numpy's lstsq: for so many right-hand sides LAPACK starts threads that mostly wait for each other. The
-    # least singular value that counts is lstsq's.
-    inverse = np.linalg.pinv(vectors.T, rcond=3 * np.finfo(np.float64).eps)
-    return np.asarray(inverse @ od.T.astype(np.float64))
+    # As lstsq does, which for so many right-hand sides starts threads that mostly wait for each other.
+    return np.asarray(np.linalg.pinv(vectors.T, rcond=3 * np.finfo(np.float64).eps) @ od.T.astype(np.float64))
 
 
 def _lab(image: NDArray[np.uint8]) -> NDArray[np.float32]:
