@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,7 @@ from nucleate.data.classes import list_classes
 from nucleate.data.document import numbered, write_documents
 from nucleate.data.grouping import grouping_kind, read_grouping
 from nucleate.data.name_lists import NameList, names_of, read_name_list, unique_file_names
+from nucleate.data.read_ahead import read_ahead
 from nucleate.data.report import (
     PrepareReport,
     inexact_polygons,
@@ -259,11 +261,13 @@ def _prepare_images(
     assembly = AssemblySettings(masks=settings.masks, min_area_px=settings.min_area, short_side_px=settings.resize)
     images: list[PreparedImage] = []
     unfit: list[Dropped] = []
-    for candidate in track(candidates, "prepare", console=console, disable=not console.is_terminal, transient=True):
-        try:
-            images.append(prepare_image(candidate, folder, settings=assembly, stain=stain))
-        except DataError as error:
-            unfit.append(Dropped(reason="image that can't be used", item=_unfit_item(candidate, error)))
+    with closing(read_ahead([candidate.image for candidate in candidates])) as readers:
+        shown = track(candidates, "prepare", console=console, disable=not console.is_terminal, transient=True)
+        for candidate, read in zip(shown, readers, strict=True):
+            try:
+                images.append(prepare_image(candidate, folder, settings=assembly, stain=stain, read=read))
+            except DataError as error:
+                unfit.append(Dropped(reason="image that can't be used", item=_unfit_item(candidate, error)))
     if not images:
         raise DataError(f"none of the {len(candidates)} images can be used, first {unfit[0].item}")
     for each in unfit:

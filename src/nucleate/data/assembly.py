@@ -16,6 +16,7 @@ from nucleate.core import Frame, Masks
 from nucleate.core.stain import StainNormalisation, fit_reinhard, median_statistics
 from nucleate.data.audit.facts import ImageFacts, examine_image
 from nucleate.data.coco_file import ImageRecord
+from nucleate.data.read_ahead import ReadPixels
 from nucleate.data.resizing import resize_image, resize_masks, resize_nearest, resized_frame
 from nucleate.data.segmentations import MaskEncoding, Segmentation, encode_segmentations
 from nucleate.data.sources import Dropped, Mended, Source, SourceImage, SourceNuclei
@@ -104,7 +105,12 @@ class PreparedImage:
 
 
 def prepare_image(
-    candidate: Candidate, folder: Path, *, settings: AssemblySettings, stain: StainNormalisation | None
+    candidate: Candidate,
+    folder: Path,
+    *,
+    settings: AssemblySettings,
+    stain: StainNormalisation | None,
+    read: ReadPixels | None = None,
 ) -> PreparedImage:
     """Write one image, and its vague areas where it has such, and return its annotations.
 
@@ -113,12 +119,13 @@ def prepare_image(
         folder: of the data set; images/ and vague_areas/ in it are written to.
         settings: what is done to it.
         stain: the normalisation, None for none.
+        read: returns the image's pixels, where they are being read already.
 
     Raises:
         DataError: image or annotation is unreadable, or their sizes differ.
     """
     image = candidate.image
-    pixels = read_pixels(image)
+    pixels = read_pixels(image) if read is None else read()
     frame = Frame(height_px=pixels.shape[0], width_px=pixels.shape[1], mpp=image.mpp)
     nuclei = candidate.source.read_nuclei(image, frame)
     if settings.short_side_px is not None:
