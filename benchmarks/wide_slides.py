@@ -29,8 +29,9 @@ from nucleate.export.slide import SlideTable, write_slide_labels
 from nucleate.inference import TilingSettings
 from nucleate.inference.whole_slide import Block, SlidePlan, SlideTile, plan_slide
 from nucleate.inference.whole_slide.assembly import NeighbourSettings, numbered, settled_rows, with_neighbours
-from nucleate.inference.whole_slide.found import FoundNuclei, packed_bits, report_tile
-from nucleate.measurement import NUCLEUS_COLUMNS, outlines_wkb
+from nucleate.inference.whole_slide.found import FoundNuclei, report_tile
+from nucleate.inference.whole_slide.work import reported_columns
+from nucleate.measurement import NUCLEUS_COLUMNS
 
 _MPP = 0.25
 _TILING = TilingSettings(tile_px=1024, overlap_px=256)
@@ -127,27 +128,7 @@ def _found(tile: SlideTile, plan: SlidePlan, drawn: Masks) -> FoundNuclei:
     """Return a tile's reports, made as `segment` makes them but for the measurements."""
     found = Instances.from_masks(drawn, scores=(drawn.areas_px() / 1000).astype(np.float32))
     reported = report_tile(tile, found, plan.frame, within_px=1.0)
-    masks = drawn.select(reported.indices).cropped()
-    x, y = tile.window_xyxy[:2]
-    count = len(masks)
-    nuclei = NucleiColumns(
-        numbers=np.zeros(count, np.int64),
-        outlines_wkb=outlines_wkb(masks, (x, y)),
-        boxes_xyxy=masks.windows_xyxy.astype(np.float64) + (x, y, x, y),
-        centroids_xy=masks.centroids_xy() + (x, y),
-        areas_px=masks.areas_px(),
-        class_indices=np.zeros(count, np.int64),
-        scores=found.scores[reported.indices],
-        measurement_names=tuple(column.name for column in NUCLEUS_COLUMNS),
-        measurements=np.zeros((count, len(NUCLEUS_COLUMNS))),
-    )
-    return FoundNuclei(
-        nuclei=nuclei,
-        tile_of=np.full(count, tile.number, np.int64),
-        owned=reported.owned,
-        cut=reported.cut,
-        bits=packed_bits(tile, masks),
-    )
+    return reported_columns(tile, found, reported, np.zeros((len(drawn), len(NUCLEUS_COLUMNS))))
 
 
 def _discs(centres_xy: NDArray[np.float64], first: int) -> NucleiColumns:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +15,8 @@ from nucleate.api.prepare import PrepareSettings, prepare
 from nucleate.cli import run
 from nucleate.errors import DataError, ResultsError
 from tests.data.coco_documents import annotation, document, image_entry, write_document
+from tests.pages import check_page
 from tests.synthetic import draw_he, read_json, write_label_folder, write_nuinsseg
-
-
-class _Sound(HTMLParser):
-    """Notes what a page loads, and tags that are left open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.sources: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.sources += [str(values[key]) for key in ("src", "href") if key in values]
-        if tag == "img":
-            assert values.get("alt")
-        if tag not in {"meta", "img", "link", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def check_page(page: str) -> list[str]:
-    parser = _Sound()
-    parser.feed(page)
-    assert parser.open == []
-    assert all(source.startswith("data:image/") for source in parser.sources)
-    assert "<script" not in page
-    return parser.sources
 
 
 def found(folder: Path, **options: Any) -> dict[str, tuple[str, int]]:

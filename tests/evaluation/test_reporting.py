@@ -7,7 +7,6 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ from nucleate.evaluation.report import report_markdown
 from nucleate.evaluation.reporting.cases import PICTURE_PX
 from nucleate.evaluation.reporting.palette import FATE_STYLES
 from tests.evaluation.drawings import SHAPE, Box, predict, write_dataset
+from tests.pages import check_page
 
 G: Box = (5, 15, 10, 20)
 SHIFTED: Box = (5, 15, 11, 21)
@@ -57,35 +57,6 @@ def _said(evaluation: Evaluation, kind: str) -> str:
     return " ".join(each.text for each in conclusions(evaluation) if each.kind == kind)
 
 
-class _Sound(HTMLParser):
-    """Notes what a page loads, and tags that are left open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.sources: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.sources += [str(values[key]) for key in ("src", "href") if key in values]
-        if tag == "img":
-            assert values.get("alt")
-        if tag not in {"meta", "img", "link", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def _check_page(page: str) -> list[str]:
-    parser = _Sound()
-    parser.feed(page)
-    assert parser.open == []
-    assert all(source.startswith("data:image/") for source in parser.sources)
-    assert "<script" not in page
-    return parser.sources
-
-
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Evaluation:
     settings = EvaluationSettings(model="a <model>", split="test")
@@ -95,7 +66,7 @@ def evaluation(tmp_path: Path) -> Evaluation:
 
 
 def test_the_page_is_whole_and_loads_nothing(evaluation: Evaluation) -> None:
-    sources = _check_page(evaluation_to_html(evaluation))
+    sources = check_page(evaluation_to_html(evaluation))
     assert len(sources) == 5
     for source in sources:
         assert ET.fromstring(base64.b64decode(source.split(",")[1])).tag.endswith("svg")  # noqa: S314
@@ -119,7 +90,7 @@ def test_the_page_holds_the_markdown_tables_numbers(evaluation: Evaluation) -> N
 
 def test_a_page_of_nothing_annotated_is_whole(tmp_path: Path) -> None:
     evaluation = _evaluate(tmp_path, [[]], [[]], EvaluationSettings(empty_image="skip"))
-    _check_page(evaluation_to_html(evaluation))
+    check_page(evaluation_to_html(evaluation))
     assert "No image counts" in _said(evaluation, "note")
 
 
@@ -135,7 +106,7 @@ def test_worst_and_best_images_are_apart_and_in_order(tmp_path: Path) -> None:
     assert (worst[0].counts[Fate.MISSED], best[0].counts[Fate.MATCHED]) == (2, 2)
     assert (worst[0].image_jpeg is None, worst[1].image_jpeg is None) == (False, True)
     page = evaluation_to_html(evaluate_predictions(dataset, predictions), worst, best)
-    assert len(_check_page(page)) == 4 + 5
+    assert len(check_page(page)) == 4 + 5
     outlined = Image.open(io.BytesIO(worst[0].outlined_jpeg))
     assert max(outlined.size) <= PICTURE_PX
 
@@ -233,7 +204,7 @@ def comparison(tmp_path: Path) -> Comparison:
 
 def test_a_comparison_is_three_files(tmp_path: Path, comparison: Comparison) -> None:
     write_comparison(tmp_path / "out", comparison)
-    assert len(_check_page((tmp_path / "out" / "comparison.html").read_text())) == 1
+    assert len(check_page((tmp_path / "out" / "comparison.html").read_text())) == 1
     document = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [model["model"] for model in document["models"]] == ["a", "b", "c", "d"]
     assert document["differences"][0]["difference"] == pytest.approx(18.18, abs=0.01)

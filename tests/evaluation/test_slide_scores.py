@@ -24,6 +24,7 @@ from nucleate.evaluation import (
     NucevalParts,
     PrecisionTable,
     Protocol,
+    SlideOverlaps,
     evaluate_slide,
     slide_overlaps,
 )
@@ -48,6 +49,23 @@ def _open(path: Path, geometries: Sequence[shapely.Geometry], scores: list[float
     return GeoParquetFile.open(write_parquet(path, geometries, scores=scores, rows_a_group=4))
 
 
+def _overlaps(
+    annotated: Sequence[shapely.Geometry],
+    predicted: Sequence[shapely.Geometry],
+    scores: list[float],
+    *,
+    above: float,
+    tile_px: int,
+) -> SlideOverlaps:
+    with tempfile.TemporaryDirectory() as name:
+        return slide_overlaps(
+            _open(Path(name, "a.parquet"), annotated),
+            _open(Path(name, "p.parquet"), predicted, scores),
+            above=above,
+            tile_px=tile_px,
+        )
+
+
 def _array(geometries: Sequence[shapely.Geometry]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     return np.array([*geometries, None], np.object_)[:-1]
 
@@ -59,13 +77,7 @@ def test_bands_and_tiles_give_what_label_maps_of_the_whole_give(
 ) -> None:
     """Nuclei over tile borders and over one another, equal scores, files in any order."""
     scores = data.draw(st.lists(st.sampled_from([0.2, 0.5, 0.9]), min_size=len(predicted), max_size=len(predicted)))
-    with tempfile.TemporaryDirectory() as name:
-        found = slide_overlaps(
-            _open(Path(name, "a.parquet"), annotated),
-            _open(Path(name, "p.parquet"), predicted, scores),
-            above=0.2,
-            tile_px=tile_px,
-        )
+    found = _overlaps(annotated, predicted, scores, above=0.2, tile_px=tile_px)
     kept = [place for place, score in enumerate(scores) if score > 0.2]
     ours = label_map_from_masks(masks_from_polygons(_array(annotated), FRAME), np.arange(len(annotated), dtype=float))
     theirs = label_map_from_masks(
@@ -94,13 +106,7 @@ def test_ap_in_bands_is_that_of_whole_masks(
     annotated: list[shapely.Geometry], predicted: list[shapely.Geometry], data: st.DataObject, tile_px: int
 ) -> None:
     scores = data.draw(st.lists(st.sampled_from([0.2, 0.5, 0.9]), min_size=len(predicted), max_size=len(predicted)))
-    with tempfile.TemporaryDirectory() as name:
-        found = slide_overlaps(
-            _open(Path(name, "a.parquet"), annotated),
-            _open(Path(name, "p.parquet"), predicted, scores),
-            above=0.5,
-            tile_px=tile_px,
-        )
+    found = _overlaps(annotated, predicted, scores, above=0.5, tile_px=tile_px)
     expected = _precision_of_matrix(annotated, predicted, scores)
     sides: tuple[tuple[Kind, ScoredPairs], ...] = (("bbox", found.box_pairs), ("segm", found.mask_pairs))
     for kind, pairs in sides:

@@ -118,42 +118,21 @@ class CocoAudit:
         Args:
             unsound: a line an entry of the files that can't be taken.
         """
-        entries = tuple(unsound)
         return [
-            Finding(
-                level="error",
-                what="unsound entries of the COCO file",
-                count=len(entries),
-                items=entries,
-                advice="Nothing is made of them: mend the file.",
+            Finding.of("error", "unsound entries of the COCO file", unsound, "Nothing is made of them: mend the file."),
+            Finding.of(
+                "error", "images that are missing", self.missing, "Put them there, or name their folder with --images."
             ),
-            Finding(
-                level="error",
-                what="images that are missing",
-                count=len(self.missing),
-                items=tuple(self.missing),
-                advice="Put them there, or name their folder with --images.",
+            Finding.of(
+                "error", "images that can't be used", self.unfit, "Unreadable, or of another size than the file says."
             ),
-            Finding(
-                level="error",
-                what="images that can't be used",
-                count=len(self.unfit),
-                items=tuple(self.unfit),
-                advice="Unreadable, or of another size than the file says.",
+            Finding.of(
+                "warning",
+                f"boxes that differ from their masks by more than {MOST_BOX_DIFFERENCE_PX:g} px",
+                self.misfit_boxes,
+                "Detectors learn the file's boxes: `nucleate prepare` writes those of the masks.",
             ),
-            Finding(
-                level="warning",
-                what=f"boxes that differ from their masks by more than {MOST_BOX_DIFFERENCE_PX:g} px",
-                count=len(self.misfit_boxes),
-                items=tuple(self.misfit_boxes),
-                advice="Detectors learn the file's boxes: `nucleate prepare` writes those of the masks.",
-            ),
-            Finding(
-                level="note",
-                what="crowd regions, which count for no nucleus",
-                count=len(self.crowds),
-                items=tuple(self.crowds),
-            ),
+            Finding.of("note", "crowd regions, which count for no nucleus", self.crowds),
         ]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from nucleate.errors import ConfigError
 from nucleate.files import write_path
 from nucleate.models.checkpoints import BEST_NAME
+from nucleate.training.events import PQ_NAME
 from nucleate.training.settings import LoopSettings
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def selection_metric(
             what = "the data set has no split val" if not has_images else "nothing is evaluated on the way"
             raise ConfigError(f"{what}: prepare it with one, and set TEST.EVAL_PERIOD", item=item)
         return None
-    return "PQ" if settings.best == "auto" else settings.best
+    return PQ_NAME if settings.best == "auto" else settings.best
 
 
 class Selection:

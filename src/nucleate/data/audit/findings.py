@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -81,6 +81,12 @@ class Finding:
     items: tuple[str, ...]
     advice: str = ""
 
+    @classmethod
+    def of(cls, level: Level, what: str, items: Iterable[str], advice: str = "") -> Finding:
+        """Return a finding that is counted by its items."""
+        places = tuple(items)
+        return cls(level=level, what=what, count=len(places), items=places, advice=advice)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the plain values that audit.json holds."""
         return {
@@ -117,12 +123,11 @@ def find_all(images: Sequence[AuditedImage], alike: Sequence[LikePair]) -> list[
 
 def _of_images(images: Sequence[AuditedImage], alike: Sequence[LikePair]) -> Iterator[Finding]:
     several = [image.where for image in images if len(image.splits) > 1]
-    yield Finding(
-        level="error",
-        what="images in several splits",
-        count=len(several),
-        items=tuple(several),
-        advice="A model is tested on what it learned: let each image be in one split.",
+    yield Finding.of(
+        "error",
+        "images in several splits",
+        several,
+        "A model is tested on what it learned: let each image be in one split.",
     )
     groups: dict[str, list[AuditedImage]] = defaultdict(list)
     for image in images:
@@ -135,7 +140,7 @@ def _of_images(images: Sequence[AuditedImage], alike: Sequence[LikePair]) -> Ite
         what="identical images in different splits",
         count=sum(map(len, across)),
         items=tuple(" = ".join(image.where for image in group) for group in across),
-        advice="A model is tested on what it learned: keep one of each, or keep them in one split (--group).",
+        advice="A model is tested on what it learned: keep one of each, or keep them in one split (--group-by).",
     )
     yield Finding(
         level="warning",
@@ -152,7 +157,8 @@ def _of_images(images: Sequence[AuditedImage], alike: Sequence[LikePair]) -> Ite
             f"{images[pair.first].where} ~ {images[pair.second].where} ({pair.differing_bits} of {HASH_BITS} bits)"
             for pair in alike
         ),
-        advice="Resized, recompressed, turned or mirrored copies: look at them, and keep them in one split (--group).",
+        advice="Resized, recompressed, turned or mirrored copies: look at them, and keep them in one split"
+        " (--group-by).",
     )
     empty = [image.file_name for image in images if not len(image.nuclei)]
     yield Finding(level="note", what="images without a nucleus, kept", count=len(empty), items=tuple(empty))
@@ -167,13 +173,7 @@ def _of_nuclei(images: Sequence[AuditedImage]) -> Iterator[Finding]:
         for image in images
         for first, second in image.nuclei.repeats
     ]
-    yield Finding(
-        level="warning",
-        what="nuclei annotated twice",
-        count=len(repeats),
-        items=tuple(repeats),
-        advice="Two masks of nearly the same pixels: delete one.",
-    )
+    yield Finding.of("warning", "nuclei annotated twice", repeats, "Two masks of nearly the same pixels: delete one.")
     crumbs = [
         f"{named(image, index)} ({image.nuclei.areas_px[index]} px)"
         for image in images

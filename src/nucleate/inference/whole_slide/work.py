@@ -21,7 +21,7 @@ from nucleate.errors import SlideRegionError
 from nucleate.inference.magnification import in_frame, magnified_frame
 from nucleate.inference.segmenter import OutlineSegmenter, Segmenter
 from nucleate.inference.whole_slide.folder import FinishedBlock, StageSeconds, UnreadableTile
-from nucleate.inference.whole_slide.found import FoundNuclei, packed_bits, report_tile
+from nucleate.inference.whole_slide.found import FoundNuclei, TileReport, packed_bits, report_tile
 from nucleate.inference.whole_slide.memory import MemoryBound
 from nucleate.inference.whole_slide.plan import Block, SlidePlan, SlideTile
 from nucleate.measurement import NUCLEUS_COLUMNS, StainSettings, measure_nuclei, outlines_wkb
@@ -243,6 +243,21 @@ def _report(
     measured = _measured(pixels_rgb, found.masks, plan.frame.mpp, settings)
     # Within a pixel of the network: it pastes masks at fractions of a pixel and stops just short of the side.
     reported = report_tile(tile, found, plan.frame, within_px=max(1.0, 1 / plan.magnification))
+    columns = reported_columns(tile, found, reported, measured)
+    return _ReportedTile(found=columns, seconds=time.perf_counter() - started)
+
+
+def reported_columns(
+    tile: SlideTile, found: Instances, reported: TileReport, measured: NDArray[np.float64]
+) -> FoundNuclei:
+    """Return what a tile reports of its nuclei, in pixels of level 0.
+
+    Args:
+        tile: where.
+        found: all N nuclei of the tile.
+        reported: which of them it reports.
+        measured: (N, M) in the order of `NUCLEUS_COLUMNS`.
+    """
     masks = found.masks.select(reported.indices).cropped()
     x, y = tile.window_xyxy[:2]
     count = len(masks)
@@ -257,14 +272,13 @@ def _report(
         measurement_names=tuple(column.name for column in NUCLEUS_COLUMNS),
         measurements=measured[reported.indices],
     )
-    columns = FoundNuclei(
+    return FoundNuclei(
         nuclei=nuclei,
         tile_of=np.full(count, tile.number, np.int64),
         owned=reported.owned,
         cut=reported.cut,
         bits=packed_bits(tile, masks),
     )
-    return _ReportedTile(found=columns, seconds=time.perf_counter() - started)
 
 
 def _measured(pixels_rgb: Pixels, masks: Masks, mpp: float | None, settings: WorkSettings) -> NDArray[np.float64]:
