@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.few_shot import curve, main, of_patients, table
+from benchmarks.few_shot import START, curve, main, of_patients, table
 from nucleate.core import Frame, Instances, Masks
 from nucleate.data import dataset_of_instances
+from nucleate.models.run_card import RunCard
 from tests.training.test_session import write_coco
 
 
@@ -44,6 +45,12 @@ def test_patients_are_the_first_two_characters_of_a_name(tmp_path: Path) -> None
     )
     assert of_patients(dataset, ("05", "06")) == ["05_1.png", "06_1.png"]
     assert of_patients(dataset, ("01", "02")) == ["01_2.png"]
+
+
+def test_the_start_saw_none_of_the_tissue() -> None:
+    card = RunCard.read(START)
+    assert not card.trained_on_all_of
+    assert not any("tnbc" in source.lower() for source in card.source_diameters_px), card.source_diameters_px
 
 
 def test_another_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
