@@ -65,6 +65,9 @@ def test_of_many_images_that_were_left_out_some_are_named(tmp_path: Path) -> Non
     assert many.notes()[0].endswith("18.png, 19.png and 5 more.")
 
 
-def test_scores_have_their_names_in_conclusions(tmp_path: Path) -> None:
+def test_an_interval_alone_concludes_nothing(tmp_path: Path) -> None:
+    """4 images, all better: the interval leaves out 0, but 2 of 16 swaps are as good by chance."""
     first = _evaluation(tmp_path, [[SHIFTED]] * 4)
-    assert "Dice by" in compare_evaluations([first, _evaluation(tmp_path, [[G]] * 4)]).conclusions()[0]
+    (said,) = compare_evaluations([first, _evaluation(tmp_path, [[G]] * 4)]).conclusions()
+    assert "doubtful in Dice" in said
+    assert "but p 0.12" in said

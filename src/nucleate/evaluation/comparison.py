@@ -119,20 +119,25 @@ class Comparison:
         return f"{images} left out of all scores here: {shown}{more}"
 
     def conclusions(self) -> tuple[str, ...]:
-        """Return one sentence a later model: by which scores it differs from the first beyond chance."""
+        """Return one sentence a later model: by which scores it differs from the first beyond chance.
+
+        Both must say so: the interval and the p-value. With few groups the bootstrap's interval is too narrow.
+        """
+        chance = 1 - self.evaluations[0].settings.resampling.level
         sentences = []
         for place, name in enumerate(self.names[1:], start=2):
             said = []
             for each in (each for each in self.differences if each.model == place):
                 interval, points = each.paired.interval, each.paired.difference
                 name_of_score = SCORE_HEADINGS[each.score]
-                ends = f"{name_of_score} by {abs(points):.1f} points ({interval.low:+.1f} to {interval.high:+.1f})"
-                if interval.low > 0:
-                    said.append(f"better in {ends}")
-                elif interval.high < 0:
-                    said.append(f"worse in {ends}")
+                ends = f"{interval.low:+.1f} to {interval.high:+.1f}"
+                if interval.low <= 0 <= interval.high:
+                    said.append(f"not told apart in {name_of_score} ({ends})")
+                elif each.paired.p_value >= chance:
+                    said.append(f"doubtful in {name_of_score} ({ends}, but p {each.paired.p_value:.2f})")
                 else:
-                    said.append(f"not told apart in {name_of_score} ({interval.low:+.1f} to {interval.high:+.1f})")
+                    word = "better" if points > 0 else "worse"
+                    said.append(f"{word} in {name_of_score} by {abs(points):.1f} points ({ends})")
             sentences.append(f"{name} against {self.names[0]}: {', '.join(said)}.")
         return tuple(sentences)
 
