@@ -61,6 +61,7 @@ def main() -> None:
         licence="Apache-2.0",
         commercial_use=True,
         learned_from=LEARNED_FROM[arguments.name],
+        best={},
         settings={**card.settings, "command": arguments.command},
     )
     if arguments.scores_of is not None:
@@ -137,6 +138,8 @@ def text_of(arguments: argparse.Namespace, card: RunCard, weights: Path) -> str:
 
 def iterations_of(card: RunCard) -> int:
     """Return the length of a run's training."""
+    if card.iterations is not None:
+        return card.iterations
     return int(card.settings["detectron2"]["SOLVER.MAX_ITER"])
 
 
