@@ -148,10 +148,13 @@ def test_commands_of_the_qupath_script_are_ours() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
-    """Peak resident memory of six row groups is within 60 MiB of that of one."""
+    """Peak resident memory of 24 row groups is within 60 MiB of that of 4; the 20 more hold 78 MiB as a table.
+
+    A single group says too little: what reads ahead has nothing to hold yet.
+    """
     nuclei = drawn_nuclei(ROWS_A_GROUP)
     peaks = []
-    for groups in (1, 6):
+    for groups in (4, 24):
         path = tmp_path / f"{groups}.parquet"
         with NucleiTableWriter(path, table_info()) as table:
             for _ in range(groups):
