@@ -49,6 +49,27 @@ def test_labels_are_int32_and_number_the_table() -> None:
     assert [row.area_px for row in segmented().table] == [np.count_nonzero(labels == n) for n in (1, 2)]
 
 
+def test_result_of_one_image_has_its_labels_plot_and_picture() -> None:
+    image = segmented()
+    result = segmentation(image)
+    assert result.labels().tolist() == image.labels().tolist()
+    assert isinstance(result.plot(), Figure)
+    assert result._repr_html_() == image._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (segmentation(segmented(), segmented()), r"2 images: take one of them, result\[0\]\.labels\(\)"),
+        (segmentation(), "no image among the results"),
+        (segmentation(failures=(InputFailure(file="a.png", message="a.png: cut short"),)), "a.png: cut short"),
+    ],
+)
+def test_labels_of_other_than_one_image_are_refused(result: Segmentation, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        result.labels()
+
+
 def test_dataframe_has_the_tables_columns_and_values() -> None:
     frame = segmented().to_dataframe()
     assert list(frame.columns) == COLUMNS

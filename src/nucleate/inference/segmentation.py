@@ -16,7 +16,10 @@ from nucleate.inference.whole_slide.outcome import SlideResult, slides_table
 
 if TYPE_CHECKING:
     import geopandas
+    import numpy as np
     import pandas as pd
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 # A notebook keeps the table that it shows; of more images it has the first.
 ROWS_SHOWN = 100
@@ -56,6 +59,8 @@ class StoredResult:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Segmentation:
     """The images of one call, in input order; `result[0]` is the first, `result["biopsy 3"]` the one of that name.
+
+    `labels`, `plot` and a notebook's picture are those of the image where the call was given one.
 
     With an output folder the nuclei stay on disk and are read when an image is asked for.
 
@@ -138,6 +143,31 @@ class Segmentation:
         """
         return nuclei_geodataframe(image.nuclei() for image in self)
 
+    def labels(self) -> NDArray[np.int32]:
+        """Return the (H, W) instance map of a call's only image (see `SegmentedImage`).
+
+        Raises:
+            DataError: there is not exactly one image.
+        """
+        return self._only_image("labels()").labels()
+
+    def plot(self) -> Figure:
+        """Return a figure of a call's only image beside its overlay.
+
+        Raises:
+            DataError: there is not exactly one image, or its file is gone or unreadable.
+        """
+        return self._only_image("plot()").plot()
+
+    def _only_image(self, asked: str) -> SegmentedImage:
+        if len(self) == 1:
+            return self[0]
+        if not self.stored and self.failures:
+            raise DataError(f"no image: could not be read: {self.failures[0]}", item=asked)
+        if not self.stored:
+            raise DataError("no image among the results; a slide's nuclei are in its folder's table", item=asked)
+        raise DataError(f"{len(self):,} images: take one of them, result[0].{asked}", item=asked)
+
     def summary(self) -> str:
         """Return what was done and where the files are, a few lines."""
         if self.slides and not self.stored:
@@ -165,6 +195,8 @@ class Segmentation:
         return f"Segmentation({len(self)} images, {self.nuclei} nuclei{failed}, output={self.output})"
 
     def _repr_html_(self) -> str:
+        if len(self) == 1 and not (self.failures or self.slides):
+            return self[0]._repr_html_()
         rows = [(result.source.file, f"{result.nuclei:,}") for result in self.stored[:ROWS_SHOWN]]
         if len(self) > ROWS_SHOWN:
             rest = self.stored[ROWS_SHOWN:]
