@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,34 @@ def test_what_leaves_the_picture_teaches_nothing() -> None:
     with torch.no_grad():
         maps.log_distances[:, : RAYS // 2] = 5.0
     assert float(star_convex_losses(maps, targets).distances.detach()) == pytest.approx(0, abs=1e-5)
+
+
+def test_quality_is_taught_to_doubt_what_is_taken_for_a_nucleus() -> None:
+    """Taught is the cell that is taken for one, not where the depth says none, nor where nothing is known."""
+    targets = targets_of_disc()
+    targets.known[0, :, 0] = False
+    maps = maps_of(targets, 6.0)
+    quality = maps.quality.clone().requires_grad_()
+    with torch.no_grad():
+        maps.depth[0, 3, 3] = maps.depth[0, 3, 0] = 20.0
+    losses = star_convex_losses(replace(maps, quality=quality), targets)
+    losses.quality.backward()  # type: ignore[no-untyped-call]
+    assert quality.grad is not None
+    assert quality.grad[0, 3, 3] > 100 * quality.grad[targets.depth == 0].sum().sub(quality.grad[0, 3, 3]).abs()
+    # A quarter of the weight for quality, 20 of cross entropy, one cell among five, four of which weigh 1.1.
+    assert float(losses.quality.detach()) == pytest.approx(0.25 * 20 / (1 + 4 * 1.1), rel=1e-3)
+
+
+def test_crops_without_any_nucleus_cost_little() -> None:
+    targets = targets_of_disc()
+    nothing = replace(
+        targets,
+        depth=torch.zeros(1, 16, 16),
+        cells=targets.cells[:0],
+        distances_px=targets.distances_px[:0],
+        visible=targets.visible[:0],
+    )
+    assert float(star_convex_losses(maps_of(nothing, 6.0), nothing).quality.detach()) < 6
 
 
 def test_a_batch_without_nuclei_has_finite_losses_and_gradients() -> None:

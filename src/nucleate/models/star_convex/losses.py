@@ -51,7 +51,8 @@ class StarConvexLosses:
         inside: binary cross entropy of the nuclei's area, and its Dice loss, a crop each: scores are means over
             images, so a sparse one counts as much as a dense one.
         distances: logarithm of the polar IoU (PolarMask), deep cells counting more, those of dense crops less.
-        quality: binary cross entropy against the polar IoU that the outline reached.
+        quality: binary cross entropy against the polar IoU that the outline reached, and against 0 beside all nuclei as
+            far as the depth there says nucleus, since the score ranks by it.
         metrics: for the log, not for gradients.
     """
 
@@ -145,8 +146,17 @@ def _outlines(maps: StarConvexMaps, targets: StarConvexTargets, whole: WholeBatc
         iou = (shorter**2).sum(dim=1) / (longer**2).sum(dim=1).clamp(min=1e-3)
         reached = float((iou * weight).sum() / weight.sum().clamp(min=1e-3))
     quality_cells = F.binary_cross_entropy_with_logits(quality, iou, reduction="none")
-    quality_loss = _QUALITY_WEIGHT * (quality_cells * weight).sum() / total
-    return reached, distance_loss, quality_loss
+    false_cells, false_weight = _taken_for_nuclei(maps, targets)
+    quality_sum = (quality_cells * weight).sum() + (false_cells * false_weight).sum()
+    all_weights = whole.total(weight.sum() + false_weight.sum()).clamp(min=1e-3)
+    return reached, distance_loss, _QUALITY_WEIGHT * quality_sum / all_weights
+
+
+def _taken_for_nuclei(maps: StarConvexMaps, targets: StarConvexTargets) -> tuple[Tensor, Tensor]:
+    """Return each cell's cross entropy of the quality against 0, and its weight: beside all nuclei the depth said."""
+    beside = targets.known.flatten() & (targets.depth.flatten() == 0)
+    beside[targets.cells] = False
+    return F.softplus(maps.quality.flatten().float()), maps.depth.detach().sigmoid().flatten() * beside
 
 
 def _rarity(weight: Tensor, targets: StarConvexTargets, whole: WholeBatch) -> Tensor:
