@@ -5,7 +5,7 @@
     python benchmarks/annotation_limit.py out/first out/second DATA --on test --output limit.json
 
 Where two networks of different make agree with each other far better than with the annotations, what they share and
-the annotations lack is no error of one of them. The bounds look at the annotations, so no method reaches them by the
+the annotations lack is no accident of one of them. The bounds look at the annotations, so no method reaches them by the
 same nuclei: the first model's PQ at the score threshold that is best for each image, and without its false positives.
 """
 
