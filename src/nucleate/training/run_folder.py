@@ -69,9 +69,19 @@ def save_checkpoint(folder: Path, name: str, state: TrainingState) -> None:
 
 
 def halved(state: TrainingState) -> TrainingState:
-    """Return a state with the weights that count in float16 and nothing else: a training goes on from it."""
-    model = {name: each.half() if each.is_floating_point() else each for name, each in state.model.items()}
+    """Return a state with the weights that count in float16 and nothing else: a training goes on from it.
+
+    A tensor with values beyond float16's, as a norm's variances can be, stays as it is.
+    """
+    model = {name: _half_where_it_fits(each) for name, each in state.model.items()}
     return TrainingState(iteration=state.iteration, model=model, stepped=None, optimizer=None)
+
+
+def _half_where_it_fits(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if bool(torch.isfinite(half).all()) else tensor
 
 
 def last_checkpoint(folder: Path) -> Path | None:
