@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nucleate.api.predictions import ReadPredictions, read_annotations, read_predictions
 from nucleate.api.scoring import CompareSettings, scoring_rules
@@ -27,7 +26,7 @@ from nucleate.data import CocoDataset, dataset_of_instances
 from nucleate.errors import NucleateError
 from nucleate.evaluation import evaluate_predictions, pair_image
 from nucleate.evaluation.panoptic import matched_pairs
-from nucleate.evaluation.threshold import SCORE_THRESHOLDS
+from nucleate.evaluation.threshold import SCORE_THRESHOLDS, pq_by_image
 from nucleate.export import ImagePredictions
 
 SCORES = ("pq", "sq", "dq", "aji", "dice")
@@ -49,7 +48,10 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Mean PQ, percent, that the first model's nuclei would have, were the annotations known."""
+    """Mean PQ, percent, that the first model's nuclei would have, were the annotations known.
+
+    Without false positives all that match are kept, whatever their score above 0.05.
+    """
 
     as_it_is: float
     best_threshold_of_each_image: float
@@ -140,30 +142,19 @@ def agreement(first: Found, truth: CocoDataset, against: str) -> Agreement:
 
 def bounds(first: Found, dataset: CocoDataset) -> Bounds:
     """Return what PQ the nuclei allow; thresholds are 0.05 to 0.95 by 0.05, and the model's own."""
-    thresholds = np.array([first.score_threshold, *SCORE_THRESHOLDS], np.float32)
-    pq, matched_alone = [], []
+    thresholds = (first.score_threshold, *SCORE_THRESHOLDS)
+    by_image = pq_by_image(dataset, first.images, thresholds)
+    matched_alone = []
     for record, image in zip(dataset.records, first.images, strict=True):
-        nuclei = image.instances.above(float(thresholds.min()))
-        overlaps = pair_image(dataset.annotations(record), nuclei).overlaps
+        overlaps = pair_image(dataset.annotations(record), image.instances.above(min(thresholds))).overlaps
         matched = matched_pairs(overlaps)
-        ious = overlaps.ious()[matched]
-        scores = nuclei.scores[overlaps.predicted_ids - 1]
-        kept = scores[overlaps.predicted_indices[matched], None] > thresholds
-        predicted = (scores[:, None] > thresholds).sum(axis=0)
-        pq.append(panoptic_quality((ious[:, None] * kept).sum(axis=0), overlaps.annotated_count + predicted))
-        nuclei_alone = overlaps.annotated_count + kept.sum(axis=0)
-        matched_alone.append(panoptic_quality((ious[:, None] * kept).sum(axis=0), nuclei_alone))
-    by_image = np.array(pq)
+        nuclei = overlaps.annotated_count + np.count_nonzero(matched)
+        matched_alone.append(2 * overlaps.ious()[matched].sum() / nuclei if nuclei else 1.0)
     return Bounds(
         as_it_is=float(by_image[:, 0].mean()),
         best_threshold_of_each_image=float(by_image.max(axis=1).mean()),
-        no_false_positives=float(np.array(matched_alone).max(axis=1).mean()),
+        no_false_positives=float(100 * np.mean(matched_alone)),
     )
-
-
-def panoptic_quality(iou_sums: NDArray[np.float64], nuclei: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return percent; `nuclei` counts those of both sides, an image without any scores 100."""
-    return 100 * np.divide(2 * iou_sums, nuclei, out=np.ones(len(nuclei)), where=nuclei > 0)
 
 
 def table(agreements: Sequence[Agreement], limits: Bounds, name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nucleate.data import CocoDataset
 from nucleate.errors import DataError
@@ -56,10 +57,22 @@ def threshold_curve(
     Raises:
         DataError: the data set has no image, or the predictions don't fit it.
     """
+    pq = pq_by_image(dataset, predictions, score_thresholds).mean(axis=0)
+    return ThresholdCurve(score_thresholds=tuple(score_thresholds), pq=tuple(pq.tolist()))
+
+
+def pq_by_image(
+    dataset: CocoDataset, predictions: Sequence[ImagePredictions], score_thresholds: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return (images, thresholds) PQ in percent (see `threshold_curve`).
+
+    Raises:
+        DataError: the data set has no image, or the predictions don't fit it.
+    """
     if not dataset.records:
         raise DataError("no image to choose a score threshold on", path=dataset.annotations_path)
     thresholds = np.array(score_thresholds, np.float32)
-    total = np.zeros(len(thresholds))
+    rows = []
     for record, image in zip(dataset.records, pair_records(dataset, predictions), strict=True):
         instances = of_known_classes(image, len(dataset.class_names)).instances.above(float(thresholds.min()))
         overlaps = pair_image(dataset.annotations(record), instances).overlaps
@@ -69,6 +82,5 @@ def threshold_curve(
         iou_sum = (overlaps.ious()[matched, None] * kept).sum(axis=0)
         sizes = overlaps.annotated_count + (scores[:, None] > thresholds).sum(axis=0)
         # PQ = sum of IoU / (TP + FP/2 + FN/2), whose denominator is half of all nuclei on both sides.
-        total += np.divide(2 * iou_sum, sizes, out=np.ones(len(thresholds)), where=sizes > 0)
-    pq = 100 * total / len(dataset)
-    return ThresholdCurve(score_thresholds=tuple(score_thresholds), pq=tuple(pq.tolist()))
+        rows.append(np.divide(2 * iou_sum, sizes, out=np.ones(len(thresholds)), where=sizes > 0))
+    return 100 * np.array(rows)

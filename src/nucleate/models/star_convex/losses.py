@@ -96,7 +96,7 @@ def star_convex_losses(
     in_nucleus = torch.zeros_like(maps.inside).flatten()
     in_nucleus[targets.cells] = 1
     in_nucleus = torch.where(targets.depth > 0, 1.0, in_nucleus.reshape(maps.inside.shape))
-    reached, distance_loss, quality_loss = _outlines(maps, targets, whole)
+    reached, distance_loss, quality_loss = _outlines(maps, targets, in_nucleus, whole)
     return StarConvexLosses(
         depth=((depth_cells - entropy) * known).sum() / known_cells * _DEPTH_WEIGHT,
         inside=_area_loss(maps.inside, in_nucleus, known, known_cells, whole),
@@ -126,7 +126,9 @@ def _area_loss(logits: Tensor, in_nucleus: Tensor, known: Tensor, known_cells: T
     return _INSIDE_WEIGHT * ((cross_entropy * known).sum() / known_cells + dice.sum() / crops)
 
 
-def _outlines(maps: StarConvexMaps, targets: StarConvexTargets, whole: WholeBatch) -> tuple[float, Tensor, Tensor]:
+def _outlines(
+    maps: StarConvexMaps, targets: StarConvexTargets, in_nucleus: Tensor, whole: WholeBatch
+) -> tuple[float, Tensor, Tensor]:
     rays = maps.log_distances.shape[1]
     predicted = maps.log_distances.movedim(1, -1).reshape(-1, rays)[targets.cells].float()
     quality = maps.quality.flatten()[targets.cells].float()
@@ -146,17 +148,11 @@ def _outlines(maps: StarConvexMaps, targets: StarConvexTargets, whole: WholeBatc
         iou = (shorter**2).sum(dim=1) / (longer**2).sum(dim=1).clamp(min=1e-3)
         reached = float((iou * weight).sum() / weight.sum().clamp(min=1e-3))
     quality_cells = F.binary_cross_entropy_with_logits(quality, iou, reduction="none")
-    false_cells, false_weight = _taken_for_nuclei(maps, targets)
-    quality_sum = (quality_cells * weight).sum() + (false_cells * false_weight).sum()
+    # Beside all nuclei, as far as the depth there says nucleus: nothing is reached.
+    false_weight = maps.depth.detach().sigmoid() * (targets.known & (in_nucleus == 0))
+    quality_sum = (quality_cells * weight).sum() + (F.softplus(maps.quality) * false_weight).sum()
     all_weights = whole.total(weight.sum() + false_weight.sum()).clamp(min=1e-3)
     return reached, distance_loss, _QUALITY_WEIGHT * quality_sum / all_weights
-
-
-def _taken_for_nuclei(maps: StarConvexMaps, targets: StarConvexTargets) -> tuple[Tensor, Tensor]:
-    """Return each cell's cross entropy of the quality against 0, and its weight: beside all nuclei the depth said."""
-    beside = targets.known.flatten() & (targets.depth.flatten() == 0)
-    beside[targets.cells] = False
-    return F.softplus(maps.quality.flatten().float()), maps.depth.detach().sigmoid().flatten() * beside
 
 
 def _rarity(weight: Tensor, targets: StarConvexTargets, whole: WholeBatch) -> Tensor:
