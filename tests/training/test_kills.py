@@ -19,7 +19,7 @@ from tests.training.test_session import OURS, write_coco
 ITERATIONS = 23
 # Checkpoints between the lines of metrics.json, whose medians then reach over a resumption.
 COURSE = (f"SOLVER.MAX_ITER={ITERATIONS}", "SOLVER.CHECKPOINT_PERIOD=4", "TEST.EVAL_PERIOD=8", "average_decay=0.9")
-STARS = (*SMALL, *(each for each in COURSE if "average" not in each), "start=none")
+STARS = (*SMALL, *(each for each in COURSE if "average" not in each), "start=none", "optimisation.mean_share=0.5")
 OF_THE_CLOCK = {"time", "data_time", "rank_data_time", "eta_seconds"}
 
 

@@ -47,19 +47,25 @@ class Losses(Protocol):
 
 
 class WeightAverage:
-    """The exponential moving average of a network's weights and statistics: steadier than the last step's.
+    """The average of a network's weights and statistics over its steps: steadier than the last step's.
+
+    It is an exponential moving average, and from a step on, if asked for, a mean to which every further step adds
+    alike (stochastic weight averaging: Izmailov et al., UAI 2018); what the moving average holds by then counts as as
+    many steps as it looks back on, 1 / (1 - decay).
 
     Args:
         network: what is averaged; a copy of it holds the average.
         decay: share of the average that a step keeps; less in the first steps.
+        mean_after: how many steps come before the mean; None takes none.
 
     Attributes:
         network: the average.
         updates: how many steps it has seen.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: nn.Module, decay: float, *, mean_after: int | None = None) -> None:
         self._decay = decay
+        self._mean_after = mean_after
         self.updates = 0
         self.network = copy.deepcopy(network).eval().requires_grad_(False)  # noqa: FBT003
 
@@ -67,12 +73,18 @@ class WeightAverage:
     def update(self, network: nn.Module) -> None:
         """Take a step's weights in."""
         self.updates += 1
-        weight = 1 - min(self._decay, (1 + self.updates) / (10 + self.updates))
+        weight = self._weight()
         for kept, current in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
             if kept.is_floating_point():
                 kept.lerp_(current, weight)
             else:
                 kept.copy_(current)
+
+    def _weight(self) -> float:
+        """Return the share of the newest step."""
+        moving = self.updates if self._mean_after is None else min(self.updates, self._mean_after)
+        weight = 1 - min(self._decay, (1 + moving) / (10 + moving))
+        return 1 / (1 / weight + self.updates - moving)
 
     def load(self, tensors: Mapping[str, Tensor], updates: int | None) -> None:
         """Go on with a stored average; one that has not counted its steps has seen many."""

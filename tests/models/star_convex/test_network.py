@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,22 @@ def test_the_export_answers_as_torch_does(network: StarConvexNetwork, exported: 
         assert np.allclose(one.depth, other.depth, atol=0.01)
         assert np.allclose(one.quality, other.quality, atol=0.01)
         assert np.allclose(one.log_distances, other.log_distances.clip(*LOG_DISTANCE_BOUNDS), atol=0.02)
+
+
+def test_weights_beyond_half_precision_are_exported_as_they_are(network: StarConvexNetwork, tmp_path: Path) -> None:
+    large = copy.deepcopy(network)
+    last_norm = [each for each in large.decoder.modules() if isinstance(each, torch.nn.BatchNorm2d)][-1]
+    with torch.no_grad():
+        # One channel is very small, and its weights for the distances are beyond float16.
+        last_norm.weight[0] *= 1e-6
+        last_norm.bias[0] *= 1e-6
+        large.head.weight[3:, 0] = 1e5
+    export_onnx(large, tmp_path / "model.onnx")
+    images = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    ours = TorchEngine(network=large).run(images)[0].log_distances
+    theirs = OnnxEngine.load(tmp_path / "model.onnx", EngineSettings(precision="fp32", threads=1)).run(images)[0]
+    # The small channel's own weights have few digits left in float16.
+    assert np.abs(ours - theirs.log_distances.clip(*LOG_DISTANCE_BOUNDS)).mean() < 0.02
 
 
 @torch.inference_mode()

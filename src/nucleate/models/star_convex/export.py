@@ -72,14 +72,21 @@ def export_onnx(network: StarConvexNetwork, path: Path) -> None:
 
 
 def _store_as_float16(model, onnx) -> None:  # type: ignore[no-untyped-def] # onnx's own classes
-    """Halve the file: large weights are stored in float16 and cast back, which engines do once, when they load it."""
+    """Halve the file: large tensors are stored in float16 and cast back, which engines do once, when they load it.
+
+    A tensor with values beyond float16's stays float32.
+    """
     casts = []
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < _LARGE:
             continue
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16)
+        if not np.isfinite(halves).all():
+            continue
         name = tensor.name
-        half = onnx.numpy_helper.from_array(values.astype(np.float16), name=f"{name}_half")
+        half = onnx.numpy_helper.from_array(halves, name=f"{name}_half")
         tensor.CopyFrom(half)
         casts.append(onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT))
     for node in reversed(casts):

@@ -99,6 +99,7 @@ class Optimisation:
         fall_share: the last share of the iterations, in which the rate falls.
         lowest_factor: of the rate at the end.
         average_decay: of the exponential moving average of the weights, which is what is kept and evaluated.
+        mean_share: the last share of the iterations, all of which count alike in that average: for long plateaus.
         clip_norm: largest norm of all gradients together.
     """
 
@@ -106,10 +107,11 @@ class Optimisation:
     fall_share: float = 0.4
     lowest_factor: float = 0.01
     average_decay: float = 0.998
+    mean_share: float = 0.0
     clip_norm: float = 2.0
 
     def __post_init__(self) -> None:
-        for name in ("encoder_factor", "fall_share", "lowest_factor", "average_decay"):
+        for name in ("encoder_factor", "fall_share", "lowest_factor", "average_decay", "mean_share"):
             check_share(f"optimisation.{name}", getattr(self, name))
 
 

@@ -160,7 +160,7 @@ class StarConvexTask(Task[StarConvexBatch]):
             clip=clip,
             plain=self._plain,
             remedy=_REMEDY,
-            average=WeightAverage(network, settings.average_decay),
+            average=WeightAverage(network, settings.average_decay, mean_after=self._mean_after()),
             scaler=loss_scaler(network.decoder_dtype, device),
         )
 
@@ -270,6 +270,11 @@ class StarConvexTask(Task[StarConvexBatch]):
             "images": part.batch.images,
             **{name: getattr(targets, name) for name in ("depth", "known", "cells", "distances_px", "visible")},
         }
+
+    def _mean_after(self) -> int | None:
+        """Return after how many iterations the average becomes a mean."""
+        share = self._settings.optimisation.mean_share
+        return round((1 - share) * self.course.iterations) if share else None
 
     def _restarted_at(self) -> int:
         """Return the iteration that a checkpoint without its optimiser's state goes on at, else 0."""
