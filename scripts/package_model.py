@@ -2,7 +2,7 @@ r"""Put a run into the package as a model: float16 weights, card of settings, mo
 
 python scripts/package_model.py RUN nucleate-mask-rcnn --earlier-iterations 2300 --minutes 150 \
     --evaluation EVALUATION.json --processor "AMD EPYC" --command "nucleate train ..."
-python scripts/package_model.py RUN nucleate-he --scores-of INNER --evaluation NUINSSEG.json \
+python scripts/package_model.py RUN nucleate-he --scores-of INNER --earlier-iterations 20600 --evaluation NUINSSEG.json \
     --tnbc "patients 01 to 06=TNBC.json" ...
 
 The text of the card is a template in scripts/model_cards; its numbers come from the run and the evaluations.
@@ -44,8 +44,8 @@ def main() -> None:
     parser.add_argument(
         "--scores-of", type=Path, help="run with images held back that RUN went on from: thresholds and scores are its"
     )
-    parser.add_argument("--earlier-minutes", type=int, default=0, help="of that run's training")
-    parser.add_argument("--earlier-iterations", type=int, default=0, help="of trainings that RUN went on from")
+    parser.add_argument("--earlier-minutes", type=int, default=0, help="of the trainings that RUN went on from")
+    parser.add_argument("--earlier-iterations", type=int, default=0, help="of the trainings that RUN went on from")
     parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json on NuInsSeg's inner test")
     parser.add_argument("--tnbc", action="append", default=[], metavar="TITLE=JSON", help="evaluation.json on TNBC")
     parser.add_argument("--minutes", type=int, required=True, help="of training, in all")
@@ -111,8 +111,9 @@ def text_of(arguments: argparse.Namespace, card: RunCard, weights: Path) -> str:
                 text=True,
                 cwd=ROOT,
             ).stdout.strip(),
-            iterations=arguments.earlier_iterations + iterations_of(card),
-            earlier_iterations=0 if arguments.scores_of is None else iterations_of(RunCard.read(arguments.scores_of)),
+            iterations=iterations_of(card),
+            earlier_iterations=arguments.earlier_iterations,
+            all_iterations=arguments.earlier_iterations + iterations_of(card),
             earlier_minutes=arguments.earlier_minutes,
             images_per_batch=settings.get("detectron2", {}).get("SOLVER.IMS_PER_BATCH", 4),
             crop_px=settings.get("geometry", settings.get("augmentation", {})).get("crop_px"),
