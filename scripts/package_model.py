@@ -2,7 +2,8 @@ r"""Put a run into the package as a model: float16 weights, card of settings, mo
 
 python scripts/package_model.py RUN nucleate-mask-rcnn --earlier-iterations 2300 --minutes 150 \
     --evaluation EVALUATION.json --processor "AMD EPYC" --command "nucleate train ..."
-python scripts/package_model.py RUN nucleate-he --scores-of INNER --earlier-iterations 20600 --evaluation NUINSSEG.json \
+python scripts/package_model.py RUN nucleate-he --scores-of INNER --earlier-iterations 15600 \
+    --evaluation NUINSSEG.json \
     --tnbc "patients 01 to 06=TNBC.json" ...
 
 The text of the card is a template in scripts/model_cards; its numbers come from the run and the evaluations.

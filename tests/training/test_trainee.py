@@ -12,6 +12,8 @@ from nucleate.training.trainee import WeightAverage
 class Number(nn.Module):
     """One weight and one count."""
 
+    count: torch.Tensor
+
     def __init__(self, value: float = 0.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(value))
