@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass
 
 import cv2
@@ -62,7 +61,7 @@ class ScaleLook:
         magnification: of the part.
         nuclei: above the least score.
         evidence: sum of their scores, each weighted by how near its size is to the working diameter.
-        diameter_px: their median, weighted by score, in the image's pixels; None for no nucleus.
+        diameter_px: their mean in the image's pixels; None for no nucleus.
     """
 
     magnification: float
@@ -76,9 +75,9 @@ class ScaleEstimate:
     """The estimate, and what it was made from.
 
     Attributes:
-        diameter_px: median nuclear diameter in the image's pixels; None where no nucleus was found.
+        diameter_px: of the image's nuclei, in its pixels; None where none was found.
         magnification: what brings it to the working diameter; 1 where no nucleus was found.
-        looks: one a scale, the last at the scale that the first ones pointed to.
+        looks: one a scale.
     """
 
     diameter_px: float | None
@@ -95,8 +94,8 @@ def estimate_scale(
 ) -> ScaleEstimate:
     """Return the size of an image's nuclei as the network sees it.
 
-    Of the scales the one with most evidence says a diameter, a last look at the scale that follows says another: the
-    estimate is their geometric mean, which errs less than either.
+    The scale with most evidence says it: the mean diameter of what is found there. The median of all nuclei is what is
+    meant; small ones are missed first, and the mean of the others is nearer to it than their median is.
 
     Args:
         segmenter: takes images at its working scale.
@@ -112,11 +111,7 @@ def estimate_scale(
         best = max(looks, key=lambda look: look.evidence)
         if best.diameter_px is None:
             continue
-        first_px = _clipped(best.diameter_px, settings)
-        again = _answer(segmenter, part, working_diameter_px / first_px)
-        looks.append(again.look(least_score, working_diameter_px, settings))
-        last_px = _clipped(looks[-1].diameter_px or best.diameter_px, settings)
-        diameter_px = math.sqrt(first_px * last_px)
+        diameter_px = _clipped(best.diameter_px, settings)
         return ScaleEstimate(
             diameter_px=diameter_px, magnification=working_diameter_px / diameter_px, looks=tuple(looks)
         )
@@ -154,7 +149,7 @@ def _pixel(place: int, places: int, most_px: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Answer:
-    """The nuclei of one scale, their diameters in the network's pixels, by rising diameter."""
+    """The nuclei of one scale, their diameters in the network's pixels."""
 
     magnification: float
     diameters_px: NDArray[np.float64]
@@ -166,24 +161,19 @@ class _Answer:
         if not len(scores):
             return ScaleLook(magnification=self.magnification, nuclei=0, evidence=0.0, diameter_px=None)
         nearness = np.exp(-0.5 * (np.log(diameters / working_diameter_px) / settings.spread) ** 2)
-        below = np.cumsum(scores)
-        median_px = float(diameters[np.searchsorted(below, below[-1] / 2)])
         return ScaleLook(
             magnification=self.magnification,
             nuclei=len(scores),
             evidence=float((scores * nearness).sum()),
-            diameter_px=median_px / self.magnification,
+            diameter_px=float(diameters.mean()) / self.magnification,
         )
 
 
 def _answer(segmenter: Segmenter, part_rgb: NDArray[np.uint8], magnification: float) -> _Answer:
     (found,) = segmenter.segment([np.ascontiguousarray(magnified(part_rgb, magnification))])
     diameters = 2 * np.sqrt(found.masks.areas_px() / np.pi)
-    order = np.argsort(diameters, kind="stable")
     logger.debug("%d candidates at a magnification of %.2f", len(found), magnification)
-    return _Answer(
-        magnification=magnification, diameters_px=diameters[order], scores=found.scores[order].astype(np.float64)
-    )
+    return _Answer(magnification=magnification, diameters_px=diameters, scores=found.scores.astype(np.float64))
 
 
 def _clipped(diameter_px: float, settings: ScaleSettings) -> float:
