@@ -10,7 +10,7 @@ from nucleate.api.scaling import ScaleRequest, estimated_scale, known_scale
 from nucleate.core import Frame, ImageScale
 from nucleate.slides import SlideReader, Tissue, sample_windows
 
-# Enough nuclei for a median where tissue is there at all, seconds of work.
+# Enough nuclei for a mean where tissue is there at all, seconds of work.
 _SAMPLE_PX = 1024
 _SAMPLES = 5
 
