@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from nucleate.models.checkpoints import find_weights, read_weights
+from nucleate.models.checkpoints import find_weights, half_where_it_fits, read_weights
 from nucleate.models.run_card import RunCard
 from nucleate.models.star_convex.export import export_onnx
 from nucleate.models.star_convex.loading import ONNX_NAME, load_network
@@ -85,7 +85,9 @@ def write_weights(run: Path, card: RunCard, folder: Path) -> Path:
         export_onnx(load_network(run, card), folder / ONNX_NAME)
         return folder / ONNX_NAME
     tensors = read_weights(find_weights(run)).tensors
-    torch.save({"model": {name: tensor.half() for name, tensor in tensors.items()}}, folder / "model_final.pth")
+    torch.save(
+        {"model": {name: half_where_it_fits(tensor) for name, tensor in tensors.items()}}, folder / "model_final.pth"
+    )
     shutil.copyfile(run / "config.yaml", folder / "config.yaml")
     return folder / "model_final.pth"
 

@@ -1,4 +1,4 @@
-"""Safe reading of weights, `.pth` and the zoo's `.pkl`, and loading them with every difference named."""
+"""Safe reading of weights, `.pth` and the zoo's `.pkl`, loading them with every difference named, and halving them."""
 
 from __future__ import annotations
 
@@ -183,6 +183,14 @@ def read_torch_file(path: Path) -> Any:
         raise CheckpointError(reason, path=path) from error
     except (RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
         raise CheckpointError(f"is no readable checkpoint ({type(error).__name__})", path=path) from error
+
+
+def half_where_it_fits(tensor: Tensor) -> Tensor:
+    """Return a tensor in float16; as it is where it holds no floats, or values beyond float16's."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if bool(torch.isfinite(half).all()) else tensor
 
 
 def _read_torch_file(path: Path) -> dict[str, Tensor]:

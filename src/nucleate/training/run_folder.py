@@ -10,7 +10,7 @@ import torch
 
 from nucleate.errors import CheckpointError
 from nucleate.files import write_path, write_text
-from nucleate.models.checkpoints import LAST_NAME, read_torch_file
+from nucleate.models.checkpoints import LAST_NAME, half_where_it_fits, read_torch_file
 
 CONFIG_NAME = "config.yaml"
 # Beside what Detectron2 keeps; its own trainer takes no notice of them.
@@ -69,19 +69,11 @@ def save_checkpoint(folder: Path, name: str, state: TrainingState) -> None:
 
 
 def halved(state: TrainingState) -> TrainingState:
-    """Return a state with the weights that count in float16 and nothing else: a training goes on from it.
-
-    A tensor with values beyond float16's, as a norm's variances can be, stays as it is.
-    """
-    model = {name: _half_where_it_fits(each) for name, each in state.model.items()}
-    return TrainingState(iteration=state.iteration, model=model, stepped=None, optimizer=None)
-
-
-def _half_where_it_fits(tensor: torch.Tensor) -> torch.Tensor:
-    if not tensor.is_floating_point():
-        return tensor
-    half = tensor.half()
-    return half if bool(torch.isfinite(half).all()) else tensor
+    """Return a state with the weights that count, in float16, and their number of steps: a training goes on from it."""
+    model = {name: half_where_it_fits(each) for name, each in state.model.items()}
+    return TrainingState(
+        iteration=state.iteration, model=model, stepped=None, optimizer=None, averaged_steps=state.averaged_steps
+    )
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -11,6 +11,7 @@ import torch
 
 from nucleate.errors import MissingExtraError
 from nucleate.files import write_bytes
+from nucleate.models.checkpoints import half_where_it_fits
 from nucleate.models.star_convex.deployed import DeployedNetwork
 from nucleate.models.star_convex.network import StarConvexNetwork
 
@@ -72,21 +73,17 @@ def export_onnx(network: StarConvexNetwork, path: Path) -> None:
 
 
 def _store_as_float16(model, onnx) -> None:  # type: ignore[no-untyped-def] # onnx's own classes
-    """Halve the file: large tensors are stored in float16 and cast back, which engines do once, when they load it.
-
-    A tensor with values beyond float16's stays float32.
-    """
+    """Halve the file: large tensors are stored in float16 and cast back, which engines do once, when they load it."""
     casts = []
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < _LARGE:
             continue
-        with np.errstate(over="ignore"):
-            halves = values.astype(np.float16)
-        if not np.isfinite(halves).all():
+        halves = half_where_it_fits(torch.from_numpy(values.copy()))
+        if halves.dtype != torch.float16:
             continue
         name = tensor.name
-        half = onnx.numpy_helper.from_array(halves, name=f"{name}_half")
+        half = onnx.numpy_helper.from_array(halves.numpy(), name=f"{name}_half")
         tensor.CopyFrom(half)
         casts.append(onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT))
     for node in reversed(casts):
